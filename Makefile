@@ -1,0 +1,61 @@
+# Tidegate's house-keeping. `make` alone lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# The interpreter that .venv is made from; empty: the first fitting one that scripts/setup.sh finds.
+PYTHON ?=
+BIN := .venv/bin
+# Arguments for pytest, for example: make test ARGS="-k redirect"
+ARGS ?=
+# One benchmark by name: make bench ONLY=endpoint-change
+ONLY ?=
+# 1: `make demo` ends after its requests, 0 if each answer was right.
+CHECK ?=
+# Ports of the demo, if the usual ones are taken.
+HTTP_PORT ?= 8080
+HTTPS_PORT ?= 8443
+ADMIN_PORT ?= 10254
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup:  ## install what is missing: Debian packages, and Python packages into .venv
+	@TIDEGATE_PYTHON="$(PYTHON)" scripts/setup.sh
+
+.PHONY: demo
+demo: setup  ## a small shop behind a real NGINX on this machine; CHECK=1 ends after its requests
+	@$(BIN)/python scripts/demo.py --http-port $(HTTP_PORT) --https-port $(HTTPS_PORT) --admin-port $(ADMIN_PORT) \
+		$(if $(filter-out 0,$(CHECK)),--check)
+
+.PHONY: test
+test: setup  ## every test that needs no container engine
+	@scripts/trixie-rootfs.sh
+	@$(BIN)/pytest -n 2 $(ARGS)
+
+.PHONY: bench
+bench: setup  ## benchmarks beside their peers; ONLY=name runs one
+	@$(BIN)/python tests/bench/run.py $(if $(ONLY),--only $(ONLY))
+
+.PHONY: lint
+lint: setup  ## ruff, mypy, import contracts, luacheck
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	luacheck --quiet nginx-templates/lua
+
+.PHONY: format
+format: setup  ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: lock
+lock:  ## write requirements.lock again; UPGRADE=1 takes the newest versions
+	@UPGRADE="$(UPGRADE)" TIDEGATE_PYTHON="$(PYTHON)" scripts/lock.sh
+
+.PHONY: clean
+clean:  ## remove everything that the other targets made
+	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench-results dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

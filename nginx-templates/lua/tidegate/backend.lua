@@ -1,0 +1,208 @@
+-- A backend compiled for balancing, and the choice of an endpoint. What should outlive a change of the endpoints is
+-- handed on: the place of the round robin from record to record, response times by endpoint.
+
+local ring = require "tidegate.ring"
+
+local random, ceil = math.random, math.ceil
+local concat = table.concat
+local byte, sub = string.byte, string.sub
+local exp = math.exp
+local ngx = ngx
+
+local DECAY = 10 -- seconds in which a response time loses most of its weight
+local DOLLAR = string.byte("$")
+
+local _M = {}
+_M.__index = _M
+
+local times = {} -- endpoint name -> {average, when}
+local times_count, TIMES_KEPT = 0, 20000
+
+-- `former` is the backend that this record takes the place of, or nil.
+function _M.compile(record, former)
+  local self = setmetatable(record, _M)
+  self.endpoints = record.endpoints or {}
+  self.count = #self.endpoints
+  for _, endpoint in ipairs(self.endpoints) do
+    endpoint.name = endpoint.address .. ":" .. endpoint.port
+  end
+  self.digest = ngx.md5(record.id)
+  self.place = former and former.place or random(0, 1000)
+  return self
+end
+
+function _M:names()
+  local names = {}
+  for index, endpoint in ipairs(self.endpoints) do
+    names[index] = endpoint.name
+  end
+  return names
+end
+
+function _M:ring_of_endpoints()
+  if not self.endpoint_ring then
+    self.endpoint_ring = ring.build(self:names())
+  end
+  return self.endpoint_ring
+end
+
+local function round_robin(self, failed)
+  local endpoints, count, place = self.endpoints, self.count, self.place
+  local endpoint
+  for _ = 1, count do
+    place = place % count + 1
+    endpoint = endpoints[place]
+    if not failed or not failed[endpoint.name] then
+      break
+    end
+  end
+  self.place = place
+  return endpoint
+end
+
+local function score(endpoint, now)
+  local entry = times[endpoint.name]
+  if not entry then
+    return nil
+  end
+  return entry[1] * exp((entry[2] - now) / DECAY)
+end
+
+-- Two endpoints by chance, the one with the lower decayed response time; one that failed in this request only if
+-- there is no other.
+local function two_choices(self, failed)
+  local endpoints, count, now = self.endpoints, self.count, ngx.now()
+  local first = endpoints[random(count)]
+  local second = endpoints[random(count)]
+  if failed then
+    for _ = 1, 2 * count do
+      if not failed[first.name] then
+        break
+      end
+      first = endpoints[random(count)]
+    end
+    for _ = 1, 2 * count do
+      if not failed[second.name] then
+        break
+      end
+      second = endpoints[random(count)]
+    end
+  end
+  if first == second then
+    return first
+  end
+  local a, b = score(first, now), score(second, now)
+  if not a or not b then -- one without history counts as an average one: let it be tried
+    return a and second or first
+  end
+  return a <= b and first or second
+end
+
+-- To be called when an endpoint has answered: seconds from connecting to the end of the answer.
+function _M.observe(endpoint, seconds)
+  local now, entry = ngx.now(), times[endpoint.name]
+  if entry then
+    local weight = exp((entry[2] - now) / DECAY)
+    entry[1] = entry[1] * weight + seconds * (1 - weight)
+    entry[2] = now
+    return
+  end
+  times_count = times_count + 1
+  if times_count > TIMES_KEPT then
+    times, times_count = {}, 1
+  end
+  times[endpoint.name] = { seconds, now }
+end
+
+function _M:hash_key()
+  local parts, values = self.hash_by, {}
+  for index = 1, #parts do
+    local part = parts[index]
+    if byte(part) == DOLLAR then
+      values[index] = ngx.var[sub(part, 2)] or ""
+    else
+      values[index] = part
+    end
+  end
+  return concat(values)
+end
+
+-- The endpoint that a client of persistent affinity names by its digest, or nil when it is gone.
+function _M:by_digest(digest)
+  local table_of = self.digests
+  if not table_of then
+    table_of = {}
+    for _, endpoint in ipairs(self.endpoints) do
+      table_of[self.digest_of(endpoint)] = endpoint
+    end
+    self.digests = table_of
+  end
+  return table_of[digest]
+end
+
+function _M.digest_of(endpoint)
+  return ngx.md5("tidegate endpoint " .. endpoint.name)
+end
+
+local function excluded_indexes(self, failed)
+  local set = {}
+  for index, endpoint in ipairs(self.endpoints) do
+    if failed[endpoint.name] then
+      set[index] = true
+    end
+  end
+  return set
+end
+
+-- The endpoint that owns a key; the next one on the ring while its owner is among the failed.
+function _M:by_key(key, failed)
+  local endpoint_ring = self:ring_of_endpoints()
+  local owner, position = ring.find(endpoint_ring, key)
+  if failed and failed[self.endpoints[owner].name] then
+    owner = ring.next(endpoint_ring, position, excluded_indexes(self, failed)) or owner
+  end
+  return self.endpoints[owner]
+end
+
+local function subset(self, key, failed)
+  local size = self.subset_size
+  local groups = ceil(self.count / size)
+  if not self.group_ring then
+    local names = {}
+    for group = 1, groups do
+      names[group] = "set" .. group
+    end
+    self.group_ring = ring.build(names)
+  end
+  local group = ring.find(self.group_ring, key)
+  local endpoint
+  for _ = 1, 2 * size do
+    -- the last group is filled up with the first endpoints
+    endpoint = self.endpoints[((group - 1) * size + random(size) - 1) % self.count + 1]
+    if not failed or not failed[endpoint.name] then
+      break
+    end
+  end
+  return endpoint
+end
+
+-- The endpoint for a request; `failed` is the set of names that were tried in vain, or nil at the first try.
+function _M:choose(failed)
+  if self.count == 1 then
+    return self.endpoints[1]
+  end
+  local algorithm = self.algorithm
+  if algorithm == nil then
+    return round_robin(self, failed)
+  end
+  if algorithm == "ewma" then
+    return two_choices(self, failed)
+  end
+  local key = self:hash_key()
+  if self.subset_size then
+    return subset(self, key, failed)
+  end
+  return self:by_key(key, failed)
+end
+
+return _M

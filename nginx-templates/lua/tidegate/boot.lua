@@ -1,0 +1,85 @@
+-- Start of a generation of workers: its settings, its data (from the state file where shared memory is empty, as at the
+-- first start and after a change of its size), and the register of workers that have come up.
+
+local cjson = require "cjson.safe"
+local frames = require "tidegate.frames"
+
+local ngx = ngx
+local data, register = ngx.shared.tidegate_data, ngx.shared.tidegate_workers
+
+local _M = {}
+
+local settings
+
+local function apply_file(path)
+  local handle = io.open(path, "rb")
+  if not handle then
+    return
+  end
+  local text = handle:read("*a")
+  handle:close()
+  local store = require "tidegate.store"
+  local position = 1
+  while position <= #text do
+    local operations, version, behind = frames.read(text, position)
+    if not operations then
+      ngx.log(ngx.NOTICE, path, ": ends at ", position, ": ", version)
+      return
+    end
+    if version > (store.version() or 0) then
+      local ok, reason = store.write(operations, version)
+      if not ok then
+        ngx.log(ngx.ERR, path, ": ", reason)
+        return
+      end
+    end
+    position = behind
+  end
+end
+
+-- To be run in the master at each (re)load, before workers exist. `text` is a JSON object: generation, state (a
+-- folder), policies (digests), and the settings of the other modules.
+function _M.start(text)
+  require "resty.core"
+  settings = assert(cjson.decode(text))
+  local store = require "tidegate.store"
+  require("tidegate.router").configure(settings.router)
+  require("tidegate.balancer").configure(settings.balancer)
+  require("tidegate.metrics").configure(settings.metrics)
+  require("tidegate.certificates").configure(settings.certificates)
+  require("tidegate.admin")
+  store.set_policies(settings.policies)
+  if not data:get("n:version") then
+    apply_file(settings.state .. "/base")
+    apply_file(settings.state .. "/log")
+  end
+  collectgarbage()
+end
+
+function _M.start_worker()
+  math.randomseed(ngx.worker.pid() * 7919 + math.floor(ngx.now() * 1000))
+  register:set(settings.generation .. ":" .. ngx.worker.id(), ngx.worker.pid())
+  require("tidegate.metrics").start()
+end
+
+function _M.stop_worker()
+  require("tidegate.metrics").flush()
+end
+
+function _M.generation()
+  return settings.generation
+end
+
+-- Process ids by worker number, of this generation.
+function _M.workers()
+  local found = {}
+  for id = 0, ngx.worker.count() - 1 do
+    local pid = register:get(settings.generation .. ":" .. id)
+    if pid then
+      found[tostring(id)] = pid
+    end
+  end
+  return found
+end
+
+return _M

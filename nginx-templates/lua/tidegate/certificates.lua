@@ -1,0 +1,88 @@
+-- Certificates by SNI, from data. Parsed pairs are kept, up to a bound; the default certificate is NGINX's own.
+
+local ssl = require "ngx.ssl"
+local store = require "tidegate.store"
+
+local find, sub, lower, gsub = string.find, string.sub, string.lower, string.gsub
+local ngx = ngx
+
+local PARSED_KEPT = 2000
+
+local _M = {}
+
+local reject_unknown = false
+
+function _M.configure(given)
+  reject_unknown = given.reject_unknown
+end
+
+local function parse(record)
+  local pairs_of = {}
+  for _, pair in ipairs(record.pairs) do
+    local chain, reason = ssl.parse_pem_cert(pair.chain)
+    local key
+    if chain then
+      key, reason = ssl.parse_pem_priv_key(pair.key)
+    end
+    if not key then
+      ngx.log(ngx.ERR, "certificate ", record.name, ": ", reason)
+      return nil
+    end
+    pairs_of[#pairs_of + 1] = { chain, key }
+  end
+  return pairs_of
+end
+
+local function lookup(name)
+  local known = store.certificates[name]
+  if known then
+    return known
+  end
+  local record = store.certificate_record(name)
+  local parsed = record and parse(record)
+  if parsed then
+    if store.certificate_count >= PARSED_KEPT then
+      store.certificates, store.certificate_count = {}, 0
+    end
+    store.certificates[name] = parsed
+    store.certificate_count = store.certificate_count + 1
+  end
+  return parsed
+end
+
+local function by_name(name)
+  name = gsub(lower(name), "%.$", "")
+  local found = lookup(name)
+  if not found then
+    local dot = find(name, ".", 1, true)
+    found = dot and lookup("*" .. sub(name, dot))
+  end
+  return found
+end
+
+-- To be run at each handshake.
+function _M.choose()
+  store.sync()
+  local name = ssl.server_name()
+  local chosen = name and by_name(name)
+  if not chosen and reject_unknown then
+    return ngx.exit(ngx.ERROR)
+  end
+  chosen = chosen or lookup("_")
+  if not chosen then
+    return
+  end
+  ssl.clear_certs()
+  for _, pair in ipairs(chosen) do
+    local ok, reason = ssl.set_cert(pair[1])
+    if ok then
+      ok, reason = ssl.set_priv_key(pair[2])
+    end
+    if not ok then
+      ngx.log(ngx.ERR, "certificate for ", name or "no name", ": ", reason)
+      return ngx.exit(ngx.ERROR)
+    end
+  end
+end
+
+return _M

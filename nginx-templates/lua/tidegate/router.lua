@@ -1,0 +1,453 @@
+-- The rewrite phase: from a request to a host, a route, a backend, and the location with the route's policy.
+--
+-- The order of the steps is what users of the retired controller can observe (reference: the order inside a request):
+-- app-root, denial, redirects, rewrite, redirect to https, missing endpoints, body limit; the policy's own location
+-- then limits, checks and proxies.
+
+local affinity = require "tidegate.affinity"
+local canary = require "tidegate.canary"
+local contexts = require "tidegate.context"
+local host_compiler = require "tidegate.host"
+local networks = require "tidegate.networks"
+local regex = require "tidegate.regex"
+local store = require "tidegate.store"
+
+local find, sub, gsub, byte, match = string.find, string.sub, string.gsub, string.byte, string.match
+local tonumber = tonumber
+local ngx = ngx
+local MOVED = host_compiler.MOVED
+local SLASH = byte("/")
+
+local _M = {}
+
+local settings = { body_limit = 0, log_variables = false, health_path = "/healthz" }
+
+function _M.configure(given)
+  for name, value in pairs(given) do
+    settings[name] = value
+  end
+end
+
+-- Ends the request in a location that has neither error pages nor headers of its own.
+local function leave_bare(context, status)
+  context.exit = status
+  return ngx.exec("@tidegate_bare")
+end
+
+-- Ends the request with a status of the route: where its policy replaces statuses, in the policy's location.
+local function leave(context, route, status)
+  if route.intercepts and route.location then
+    context.exit = status
+    return ngx.exec(route.location)
+  end
+  return ngx.exit(status)
+end
+
+local function wildcard_of(name)
+  local dot = find(name, ".", 1, true)
+  if not dot or dot == 1 then
+    return nil
+  end
+  return "*" .. sub(name, dot)
+end
+
+local function valid_label(name)
+  return match(name, "^[%w_-]+%.") ~= nil
+end
+
+local function find_host(name)
+  local host = store.host(name)
+  if not host and valid_label(name) then
+    host = store.host(wildcard_of(name))
+  end
+  return host or store.host("_")
+end
+
+local function without_port(name)
+  if byte(name) == 91 then -- [
+    return match(name, "^%[.-%]") or name
+  end
+  return match(name, "^([^:]*)")
+end
+
+local function without_last_slash(uri)
+  local length = #uri
+  if byte(uri, length) == SLASH then
+    return sub(uri, 1, length - 1)
+  end
+  return uri
+end
+
+local function redirect(context, route, status, location)
+  ngx.header["Location"] = location
+  return leave(context, route, status)
+end
+
+local function redirect_to_host(context, host)
+  local var = ngx.var
+  ngx.header["Location"] = var.pass_access_scheme .. "://" .. host.redirect_to .. ":" .. var.pass_server_port
+    .. without_last_slash(var.request_uri)
+  return leave_bare(context, host.redirect_status)
+end
+
+local function redirect_to_app_root(context, host)
+  local var = ngx.var
+  ngx.header["Location"] = var.scheme .. "://" .. (var.http_host or var.host) .. host.app_root
+  return leave_bare(context, 302)
+end
+
+local function redirect_to_slash(uri)
+  local var = ngx.var
+  local location = var.scheme .. "://" .. var.host .. ngx.escape_uri(uri .. "/", 0)
+  if var.args then
+    location = location .. "?" .. var.args
+  end
+  ngx.header["Location"] = location
+  return ngx.exit(301)
+end
+
+local function follow(context, route)
+  local target = route.redirect
+  local location = target.location
+  if byte(location) == SLASH and not target.relative then
+    local var = ngx.var
+    location = var.scheme .. "://" .. var.host .. location
+  end
+  return redirect(context, route, target.status, location)
+end
+
+-- Whether the name that the request asked for has TLS of its own or from a wildcard.
+local function has_tls(context, name)
+  if context.host.tls then
+    return true
+  end
+  local wildcard = valid_label(name) and store.host(wildcard_of(name))
+  return wildcard and wildcard.tls or false
+end
+
+-- true when the request is sent to https.
+local function to_https(context, route, name)
+  local rule = route.tls_redirect
+  local var = ngx.var
+  if var.pass_access_scheme == "https" or not (rule.force or has_tls(context, name)) then
+    return false
+  end
+  local uri = var.request_uri
+  if not rule.keep_slash then
+    uri = without_last_slash(uri)
+  end
+  local location = "https://" .. without_port(var.best_http_host or var.host)
+  if rule.port then
+    location = location .. ":" .. rule.port
+  end
+  redirect(context, route, rule.status or 308, location .. uri)
+  return true
+end
+
+-- Replaces the URI; a target with a scheme is a redirect. Returns true when the request has ended.
+local function rewrite(context, route, uri)
+  local rule = route.rewrite
+  local captures = regex.captures(rule.pattern, uri)
+  if not captures then
+    return false
+  end
+  local function capture(name)
+    return captures[tonumber(name) or name] or ""
+  end
+  local target = gsub(rule.target, "%$(%d)", capture)
+  target = gsub(target, "%$([%a_][%w_]*)", capture)
+  if find(target, "^%a[%w+.-]*://") then
+    local args = ngx.var.args
+    redirect(context, route, 302, args and target .. "?" .. args or target)
+    return true
+  end
+  ngx.req.set_uri(target, false, true)
+  if rule.forwarded_prefix then
+    ngx.req.set_header("X-Forwarded-Prefix", (gsub(rule.forwarded_prefix, "%$(%d)", capture)))
+  end
+  return false
+end
+
+local function usable(id)
+  local backend = id and store.backend(id)
+  if backend and backend.count > 0 then
+    return backend
+  end
+  return nil
+end
+
+local function default_backend()
+  return usable(store.globals().default_backend) or store.backend("_default")
+end
+
+-- What an error or fallback backend is told about the request.
+local function describe_error(route, code)
+  local set, var, labels = ngx.req.set_header, ngx.var, route.labels
+  set("X-Code", code)
+  set("X-Format", var.http_accept)
+  set("X-Original-URI", var.request_uri)
+  set("X-Namespace", labels.namespace or "")
+  set("X-Ingress-Name", labels.ingress or "")
+  set("X-Service-Name", labels.service or "")
+  set("X-Service-Port", labels.port or "")
+  set("X-Request-ID", var.req_id)
+end
+
+-- Decides between the route's backend and its canary, and keeps a client where its cookie says. Returns the backend.
+local function choose_backend(context, route)
+  local backend = usable(route.backend)
+  if not backend then
+    return nil
+  end
+  local other, rule = nil, route.canary
+  if rule then
+    other = usable(rule.backend)
+  end
+  local sticky = route.affinity
+  local key, owner
+  if sticky then
+    key, owner = affinity.read(sticky)
+  end
+  if other then
+    local bound = sticky and owner
+    if bound == other.digest and rule.sticky then
+      backend, context.canary = other, rule
+    elseif not (bound and bound == backend.digest) and canary.takes(rule) then
+      backend, context.canary = other, rule
+    end
+  end
+  if sticky and not (context.canary and not rule.sticky) then
+    context.affinity = sticky
+    context.endpoint = affinity.recall(sticky, backend, key, owner) or affinity.assign(sticky, backend)
+  end
+  return backend
+end
+
+local function limit_key(route)
+  local address = ngx.var.binary_remote_addr
+  if route.limit_exempt and networks.contains(route.limit_exempt, address) then
+    return ""
+  end
+  return route.limit_scope .. address
+end
+
+local function set_policy_variables(route)
+  local var = ngx.var
+  if route.limit_scope then
+    var.tidegate_limit_key = limit_key(route)
+  end
+  if route.auth then
+    var.tidegate_realm = route.auth.realm
+    var.tidegate_users = settings.users_folder .. route.auth.users
+  end
+  if route.upstream_host then
+    var.tidegate_upstream_host = route.upstream_host
+  end
+end
+
+local function set_log_variables(context, route)
+  local var, labels, backend = ngx.var, route.labels, context.backend
+  var.proxy_upstream_name = backend and backend.log_name or ""
+  if settings.log_variables == "all" then
+    var.namespace, var.ingress_name = labels.namespace or "", labels.ingress or ""
+    var.service_name, var.service_port = labels.service or "", labels.port or ""
+    var.location_path = labels.path or ""
+  end
+end
+
+-- The location in which the body is read, or nil for the outer one; false when the body is too large.
+local function body_location(route)
+  local location = route.location
+  local limit = route.body_limit or settings.body_limit
+  if limit == 0 and location then
+    return location
+  end
+  local var = ngx.var
+  local length = var.content_length
+  if length then
+    if limit > 0 and tonumber(length) > limit then
+      return false
+    end
+    return location
+  end
+  if location then
+    return location
+  end
+  -- A body of unknown length is bounded by NGINX itself, in a location that has the limit.
+  if var.http_transfer_encoding then
+    return "@tidegate_default"
+  end
+  if ngx.req.http_version() >= 2 then
+    local method = ngx.req.get_method()
+    if method ~= "GET" and method ~= "HEAD" then
+      return "@tidegate_default"
+    end
+  end
+  return nil
+end
+
+local function proxy(context, route)
+  local location = body_location(route)
+  if location == false then
+    return leave(context, route, 413)
+  end
+  if settings.log_variables then
+    set_log_variables(context, route)
+  end
+  if location then
+    return ngx.exec(location)
+  end
+end
+
+-- A backend without endpoints: the route's fallback, else 503.
+local function without_endpoints(context, route)
+  local fallback = usable(route.fallback)
+  if not fallback then
+    return leave(context, route, 503)
+  end
+  context.backend = fallback
+  describe_error(route, "503")
+  return proxy(context, route)
+end
+
+local function nobody_home(context)
+  local globals = store.globals()
+  local backend = usable(globals.default_backend)
+  if not backend then
+    return ngx.exit(404)
+  end
+  context.backend = backend
+  context.route = globals.default_route
+  return proxy(context, context.route)
+end
+
+-- Built-in pages of the catch-all host. Returns true when the request has ended.
+local function built_in(uri)
+  if sub(uri, 1, #settings.health_path) == settings.health_path then
+    ngx.status = 200
+    ngx.exit(200)
+    return true
+  end
+  return false
+end
+
+-- Steps of a route that is more than a plain proxy. Returns true when the request has ended.
+local function special(context, route, name, uri)
+  if route.status then
+    leave_bare(context, route.status)
+    return true
+  end
+  if route.refused then
+    nobody_home(context)
+    return true
+  end
+  if route.redirect then
+    follow(context, route)
+    return true
+  end
+  if route.rewrite and rewrite(context, route, uri) then
+    return true
+  end
+  if route.tls_redirect and to_https(context, route, name) then
+    return true
+  end
+  set_policy_variables(route)
+  return false
+end
+
+local function host_of(context, name)
+  local host = find_host(name)
+  context.host = host
+  if host and host.alias_of then
+    return store.host(host.alias_of)
+  end
+  return host
+end
+
+-- To be run in the rewrite phase of the outer location.
+function _M.rewrite()
+  store.sync()
+  local context = contexts.new()
+  local name = ngx.var.host
+  local host = store.host(name)
+  if host and not host.alias_of then
+    context.host = host
+  else
+    host = host_of(context, name)
+  end
+  if not host then
+    if built_in(ngx.var.uri) then
+      return
+    end
+    return nobody_home(context)
+  end
+
+  local route, uri = host.only, nil
+  if not route or not route.plain or host.app_root or host.name == "_" then
+    uri = ngx.var.uri
+    if host.redirect_to then
+      return redirect_to_host(context, host)
+    end
+    if host.app_root and uri == "/" then
+      return redirect_to_app_root(context, host)
+    end
+    if host.name == "_" and built_in(uri) then
+      return
+    end
+    local reason
+    route, reason = host:match(uri)
+    if route == MOVED then
+      return redirect_to_slash(uri)
+    end
+    if reason then
+      ngx.log(ngx.ERR, reason)
+      return ngx.exit(500)
+    end
+    if not route then
+      return nobody_home(context)
+    end
+  end
+  context.route = route
+
+  if not route.plain and special(context, route, name, uri) then
+    return
+  end
+  local backend
+  if route.canary or route.affinity then
+    backend = choose_backend(context, route)
+  elseif route.backend then
+    backend = usable(route.backend)
+  else
+    backend = default_backend()
+  end
+  if not backend then
+    return without_endpoints(context, route)
+  end
+  context.backend = backend
+  return proxy(context, route)
+end
+
+-- To be run in the rewrite phase of locations that end what the router decided.
+function _M.resume()
+  local context = contexts.get()
+  local status = context and context.exit
+  if status then
+    context.exit = nil
+    return ngx.exit(status)
+  end
+end
+
+-- To be run in the rewrite phase of the error locations: the error backend takes over the request.
+function _M.intercept(code)
+  local context = contexts.get() or contexts.new()
+  local route = context.route or { labels = {} }
+  local backend = usable(route.error_backend) or usable(store.globals().default_backend)
+  if not backend then
+    return ngx.exit(404)
+  end
+  describe_error(route, code)
+  context.backend, context.endpoint, context.affinity, context.tries = backend, nil, nil, nil
+  ngx.req.set_uri("/", false)
+end
+
+return _M

@@ -1,0 +1,172 @@
+"""The text of `/metrics`: the retired controller's names, and `tidegate_*` for what it never told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from tidegate import __version__
+from tidegate.apply.dataplane import DataPlaneError
+from tidegate.control import ControlPlane
+from tidegate.model import CertificateInfo
+from tidegate.report.states import State, ingress_states
+
+PREFIX = "nginx_ingress_controller_"
+
+
+class _Collector:
+    """Samples that were gathered before; prometheus_client asks for them in a worker thread."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self._families)
+
+
+def _gauge(name: str, text: str, labels: dict[str, str], value: float) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=tuple(labels))
+    family.add_metric(tuple(labels.values()), value)
+    return family
+
+
+def _untyped_counter(name: str, text: str, labels: dict[str, str], value: float) -> Metric:
+    metric = Metric(name, text, "counter")
+    metric.add_sample(name, labels, value)
+    metric.type = "unknown"
+    return metric
+
+
+def _connections(text: str, constant: dict[str, str]) -> list[Metric]:
+    numbers = [int(item) for item in re.findall(r"\d+", text)]
+    if len(numbers) != 7:
+        return []
+    active, accepted, handled, requests, reading, writing, waiting = numbers
+    prefix = f"{PREFIX}nginx_process_"
+    gauge = GaugeMetricFamily(f"{prefix}connections", "Client connections by state", labels=(*constant, "state"))
+    for state, value in (("active", active), ("reading", reading), ("writing", writing), ("waiting", waiting)):
+        gauge.add_metric((*constant.values(), state), value)
+    total = CounterMetricFamily(f"{prefix}connections_total", "Client connections", labels=(*constant, "state"))
+    for state, value in (("accepted", accepted), ("handled", handled)):
+        total.add_metric((*constant.values(), state), value)
+    count = CounterMetricFamily(f"{prefix}requests_total", "Client requests", labels=tuple(constant))
+    count.add_metric(tuple(constant.values()), requests)
+    return [gauge, total, count]
+
+
+def _certificates(rows: tuple[tuple[str, CertificateInfo], ...], controller_class: str) -> list[Metric]:
+    names = ("namespace", "class", "host", "secret_name", "identifier")
+    expiry = GaugeMetricFamily(f"{PREFIX}ssl_expire_time_seconds", "When a certificate expires", labels=names)
+    for host, info in rows:
+        namespace, _, secret = info.secret.partition("/")
+        expiry.add_metric((namespace, controller_class, host, secret, f"-{int(info.serial, 16)}"), info.not_after)
+    return [expiry]
+
+
+def _controller(control: ControlPlane, constant: dict[str, str]) -> list[Metric]:
+    applier = control.applier
+    if applier is None:
+        return []
+    settings = repr(control.translator.globals).encode()
+    build = {**constant, "release": __version__, "build": "", "repository": ""}
+    return [
+        _gauge(f"{PREFIX}build_info", "The version that runs", build, 1),
+        _gauge(
+            f"{PREFIX}config_hash",
+            "A number for the running configuration, 0 after a failure",
+            constant,
+            float(zlib.crc32(settings)) if applier.last_reload_successful else 0,
+        ),
+        _gauge(
+            f"{PREFIX}config_last_reload_successful",
+            "Whether the last reload worked",
+            constant,
+            float(applier.last_reload_successful),
+        ),
+        _gauge(
+            f"{PREFIX}config_last_reload_successful_timestamp_seconds",
+            "When the last successful reload was",
+            constant,
+            applier.last_success,
+        ),
+        _untyped_counter(f"{PREFIX}success", "Reloads", constant, applier.reloads),
+        _untyped_counter(f"{PREFIX}errors", "Configurations that NGINX refused", constant, applier.failures),
+    ]
+
+
+def _orphans(control: ControlPlane, constant: dict[str, str]) -> Metric:
+    names = (*constant, "namespace", "ingress", "type")
+    family = GaugeMetricFamily(f"{PREFIX}orphan_ingress", "1: a Service or its endpoints are missing", labels=names)
+    backends = control.translator.backends
+    kinds: dict[tuple[str, str], set[str]] = {}
+    for host in control.translator.hosts.values():
+        for route in host.routes:
+            backend = backends.get(route.backend)
+            if backend is None or backend.endpoints:
+                continue
+            namespace, _, rest = route.backend.partition("/")
+            service = control.store.service(namespace, rest.rpartition(":")[0])
+            kind = "no-endpoint" if service else "no-service"
+            kinds.setdefault((route.labels.namespace, route.labels.ingress), set()).add(kind)
+    for (namespace, ingress), found in sorted(kinds.items()):
+        for kind in sorted(found):
+            family.add_metric((*constant.values(), namespace, ingress, kind), 1)
+    return family
+
+
+def _own(control: ControlPlane) -> list[Metric]:
+    applier = control.applier
+    states = Counter(
+        row.state for row in ingress_states(control.translator, control.served_generation, control.revision)
+    )
+    family = GaugeMetricFamily("tidegate_ingresses", "Ingresses by what became of them", labels=("state",))
+    for state in State:
+        family.add_metric((state.value,), states.get(state, 0))
+    findings = Counter((item.severity.value, item.reason) for item in control.translator.findings())
+    found = GaugeMetricFamily("tidegate_findings", "Findings by severity and reason", labels=("severity", "reason"))
+    for (severity, reason), count in sorted(findings.items()):
+        found.add_metric((severity, reason), count)
+    capacity, free = applier.memory if applier else (0, 0)
+    overflow = control.request_metrics.overflowed
+    return [
+        family,
+        found,
+        _gauge("tidegate_revision_wanted", "The revision wanted", {}, applier.wanted_revision if applier else 0),
+        _gauge("tidegate_revision_running", "The revision running", {}, applier.running_revision if applier else 0),
+        _gauge("tidegate_data_capacity_bytes", "Shared memory for routes", {}, capacity),
+        _gauge("tidegate_data_free_bytes", "Free shared memory for routes", {}, free),
+        _gauge("tidegate_loop_hold_seconds_max", "The longest hold of the event loop", {}, control.longest_hold),
+        _untyped_counter("tidegate_metrics_overflow_total", "Label sets that were merged", {}, overflow),
+    ]
+
+
+async def exposition(control: ControlPlane) -> bytes:
+    """All samples as they stand; made in a worker thread, for they can be many."""
+    constant = {
+        "controller_namespace": control.options.pod_namespace,
+        "controller_class": control.options.controller_class,
+        "controller_pod": control.options.pod_name,
+    }
+    families: list[Metric] = []
+    if control.applier is not None and control.ready.is_set():
+        with contextlib.suppress(DataPlaneError):
+            families += _connections(await control.applier.plane.connections(), constant)
+    families += _controller(control, constant)
+    families += _certificates(control.translator.certificate_infos, control.options.controller_class)
+    families.append(_orphans(control, constant))
+    families += _own(control)
+
+    def write() -> bytes:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Collector([*families, *control.request_metrics.collect()]))
+        text: bytes = generate_latest(registry)
+        return text
+
+    return await asyncio.to_thread(write)

@@ -1,0 +1,280 @@
+"""The admin port: health, metrics, and what is served and why (contract 3). It reads, and changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from tidegate import __version__
+from tidegate.admin.exposition import exposition
+from tidegate.agent.client import AgentError
+from tidegate.control import ControlPlane
+from tidegate.findings import Severity
+from tidegate.report.explain import explain
+from tidegate.report.states import ingress_states
+
+WAIT_DEFAULT = 30.0
+WAIT_MOST = 600.0
+
+
+class PortBusyError(Exception):
+    """The admin port cannot be opened; the message names it."""
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
+
+
+def _refuse(message: str) -> web.Response:
+    return _json({"error": message}, 400)
+
+
+class AdminServer:
+    """Serves one control plane on one address."""
+
+    def __init__(self, control: ControlPlane, host: str, port: int, health_path: str = "/healthz") -> None:
+        self._control, self._host, self._port = control, host, port
+        self._runner: web.AppRunner | None = None
+        self.app = web.Application()
+        routes: list[tuple[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]] = [
+            (health_path, self._healthz),
+            ("/readyz", self._readyz),
+            ("/metrics", self._metrics),
+            ("/check_endpoint", self._check_endpoint),
+            ("/api/v1/ingresses", self._ingresses),
+            ("/api/v1/routes", self._routes),
+            ("/api/v1/backends", self._backends),
+            ("/api/v1/certificates", self._certificates),
+            ("/api/v1/policies", self._policies),
+            ("/api/v1/findings", self._findings),
+            ("/api/v1/changes", self._changes),
+            ("/api/v1/explain", self._explain),
+            ("/api/v1/status", self._status),
+        ]
+        for path, handler in routes:
+            self.app.router.add_get(path, handler)
+
+    async def start(self) -> None:
+        """Raises PortBusyError."""
+        self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host or None, self._port, reuse_address=True)
+        try:
+            await site.start()
+        except OSError as error:
+            place = f"{self._host or '*'}:{self._port}"
+            raise PortBusyError(
+                f"the admin port {place} cannot be opened: {error.strerror} (--healthz-port)"
+            ) from error
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    # -- health -------------------------------------------------------------------------------------------------------
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        control = self._control
+        if control.agent is None:
+            return web.Response(status=500, text="no agent\n")
+        client = control.agent.client()
+        try:
+            status = await client.status()
+        except AgentError as error:
+            return web.Response(status=500, text=f"{error}\n")
+        finally:
+            await client.close()
+        if not status.running:
+            return web.Response(status=500, text="NGINX does not run\n")
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        ready = self._control.ready.is_set()
+        return web.Response(status=200 if ready else 503, text="ok\n" if ready else "not yet\n")
+
+    # -- metrics ------------------------------------------------------------------------------------------------------
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        control = self._control
+        await control.collect()
+        async with control.lock:
+            text = await exposition(control)
+        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    # -- what is served -----------------------------------------------------------------------------------------------
+
+    async def _check_endpoint(self, request: web.Request) -> web.Response:
+        service = request.query.get("service")
+        if not service:
+            return _refuse("the parameter service is missing")
+        namespace, port = request.query.get("namespace", "default"), request.query.get("port")
+        control = self._control
+        async with control.lock:
+            found = control.store.service(namespace, service)
+            ready = total = 0
+            for item in control.store.slices(namespace, service):
+                numbers = {str(entry.port) for entry in item.ports} | {entry.name for entry in item.ports}
+                if port is None or port in numbers:
+                    total += len(item.endpoints)
+                    ready += sum(endpoint.ready is not False for endpoint in item.endpoints)
+        answer = {
+            "service": service,
+            "namespace": namespace,
+            "exists": found is not None,
+            "ready": ready,
+            "total": total,
+        }
+        return _json(answer)
+
+    async def _ingresses(self, request: web.Request) -> web.Response:
+        control = self._control
+        async with control.lock:
+            revision = control.applier.running_revision if control.applier else 0
+            return _json(ingress_states(control.translator, control.served_generation, revision))
+
+    async def _routes(self, request: web.Request) -> web.Response:
+        wanted = request.query.get("host")
+        async with self._control.lock:
+            rows = []
+            for name, host in sorted(self._control.translator.hosts.items()):
+                if wanted is not None and name != wanted:
+                    continue
+                if host.alias_of or host.redirect_to:
+                    target = {"aliasOf": host.alias_of} if host.alias_of else {"redirectTo": host.redirect_to}
+                    rows.append({"host": name, **target})
+                for route in host.routes:
+                    labels = route.labels
+                    rows.append(
+                        {
+                            "host": name,
+                            "path": route.path,
+                            "match": route.match.value,
+                            "backend": route.backend,
+                            "policy": route.policy or "default",
+                            "ingress": f"{labels.namespace}/{labels.ingress}",
+                        }
+                    )
+        return _json(rows)
+
+    async def _backends(self, request: web.Request) -> web.Response:
+        async with self._control.lock:
+            rows = [
+                {
+                    "name": name,
+                    "algorithm": backend.algorithm,
+                    "endpoints": [
+                        {
+                            "address": item.address,
+                            "port": item.port,
+                            "ready": True,
+                            "healthy": True,
+                            "ejected": False,
+                            "weight": 1,
+                        }
+                        for item in backend.endpoints
+                    ],
+                }
+                for name, backend in sorted(self._control.translator.backends.items())
+            ]
+        return _json(rows)
+
+    async def _certificates(self, request: web.Request) -> web.Response:
+        async with self._control.lock:
+            rows = [
+                {
+                    "host": host,
+                    "names": info.names,
+                    "issuer": info.issuer,
+                    "notAfter": info.not_after,
+                    "fingerprint": info.fingerprint,
+                    "secret": info.secret,
+                }
+                for host, info in self._control.translator.certificate_infos
+            ]
+        return _json(rows)
+
+    async def _policies(self, request: web.Request) -> web.Response:
+        async with self._control.lock:
+            policies, users = self._control.translator.policies()
+            rows = [
+                {"digest": digest, "directives": policy, "routes": users.get(digest, 0)}
+                for digest, policy in sorted(policies.items())
+            ]
+            return _json(rows)
+
+    async def _findings(self, request: web.Request) -> web.Response:
+        control = self._control
+        async with control.lock:
+            found = [*control.source_findings, *control.translator.findings(), *control.refusals.values()]
+        return _json(found)
+
+    async def _changes(self, request: web.Request) -> web.Response:
+        return _json(list(self._control.changes))
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        url = request.query.get("url")
+        if not url:
+            return _refuse("the parameter url is missing")
+        async with self._control.lock:
+            try:
+                return _json(explain(self._control.translator, url))
+            except ValueError as error:
+                return _refuse(str(error))
+
+    async def _status(self, request: web.Request) -> web.Response:
+        control = self._control
+        applier = control.applier
+        status = 200
+        if "wait" in request.query:
+            try:
+                wanted = int(request.query["wait"])
+                timeout = min(float(request.query.get("timeout", WAIT_DEFAULT)), WAIT_MOST)
+            except ValueError:
+                return _refuse("wait is a revision number and timeout a number of seconds")
+            if applier is None or not await applier.wait(wanted, timeout):
+                status = 504
+        return _json(await self._describe(), status)
+
+    async def _describe(self) -> dict[str, Any]:
+        control, applier = self._control, self._control.applier
+        async with control.lock:
+            translator = control.translator
+            findings = [*control.source_findings, *translator.findings(), *control.refusals.values()]
+            counts = {
+                "ingresses": len(translator.views),
+                "hosts": len(translator.hosts),
+                "backends": len(translator.backends),
+                "policies": len(translator.policies()[0]),
+                "certificates": len(translator.certificates),
+                "errors": sum(item.severity is Severity.ERROR for item in findings),
+                "warnings": sum(item.severity is Severity.WARNING for item in findings),
+            }
+        capacity, free = applier.memory if applier else (0, 0)
+        return {
+            "version": __version__,
+            "revision": {
+                "wanted": applier.wanted_revision if applier else 0,
+                "running": applier.running_revision if applier else 0,
+            },
+            "reloads": applier.reloads if applier else 0,
+            "leader": True,
+            "counts": counts,
+            "nginx": ".".join(map(str, control.runtime.features.version)),
+            "uptime": round(time.time() - control.started, 3),
+            "longestHoldSeconds": round(control.longest_hold, 4),
+            "memory": {"capacity": capacity, "free": free},
+        }
+
+
+async def serve(server: AdminServer, stop: asyncio.Event) -> None:
+    """Serve until told to stop."""
+    await server.start()
+    try:
+        await stop.wait()
+    finally:
+        await server.stop()

@@ -1,0 +1,61 @@
+"""What the NGINX at hand is: its version and where its modules and Lua libraries are."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+from pathlib import Path
+
+from tidegate.render.configuration import NginxFeatures
+
+VERSION = re.compile(r"nginx version: nginx/(\d+)\.(\d+)\.(\d+)")
+MODULES_PATH = re.compile(r"--modules-path=(\S+)")
+STANDARD_MODULES = "/usr/lib/nginx/modules"
+REQUIRED = ("ndk_http_module.so", "ngx_http_lua_module.so")
+HEADERS_MORE = "ngx_http_headers_more_filter_module.so"
+
+
+class NginxMissingError(Exception):
+    """There is no NGINX that Tidegate can use; the message says what is missing."""
+
+
+def find_binary(name: str) -> str:
+    """The path of the program; also looks where ordinary users' PATH does not. Raises NginxMissingError."""
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin:/sbin"
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise NginxMissingError(f"there is no NGINX: {name!r} was not found on PATH")
+    return found
+
+
+async def probe(binary: str) -> NginxFeatures:
+    """Ask `nginx -V`. Raises NginxMissingError when a module that Tidegate needs is not there."""
+    process = await asyncio.create_subprocess_exec(
+        find_binary(binary), "-V", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output = (await process.communicate())[0].decode(errors="replace")
+    version = VERSION.search(output)
+    if version is None:
+        raise NginxMissingError(f"{binary} -V does not name a version: {output[:200]!r}")
+    found = MODULES_PATH.search(output)
+    folder = found[1] if found else STANDARD_MODULES
+    return _features((int(version[1]), int(version[2]), int(version[3])), Path(folder))
+
+
+def _features(version: tuple[int, int, int], modules: Path) -> NginxFeatures:
+    missing = [name for name in REQUIRED if not (modules / name).is_file()]
+    if missing:
+        raise NginxMissingError(f"NGINX lacks {', '.join(missing)} in {modules} (Debian: libnginx-mod-http-lua)")
+    headers_more = (modules / HEADERS_MORE).is_file()
+    names = [*REQUIRED, HEADERS_MORE] if headers_more else list(REQUIRED)
+    root = str(modules).removesuffix(STANDARD_MODULES) if str(modules).endswith(STANDARD_MODULES) else ""
+    return NginxFeatures(
+        version=version,
+        modules=tuple(str(modules / name) for name in names),
+        headers_more=headers_more,
+        lua_libraries=f"{root}/usr/share/lua/5.1/?.lua" if root else "",
+        lua_cpath=f"{root}/usr/lib/{os.uname().machine}-linux-gnu/lua/5.1/?.so;;" if root else "",
+        mime_types=f"{root}/etc/nginx/mime.types",
+    )

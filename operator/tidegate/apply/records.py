@@ -1,0 +1,58 @@
+"""Model values as the records of the data plane: which key, which bytes, which policies they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from tidegate.model import Backend, Certificate, Endpoint, Host
+from tidegate.render.configuration import default_socket
+
+DEFAULT_BACKEND = "b:_default"
+GLOBALS = "n:globals"
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One record; `policies` are digests that workers must know before they see it."""
+
+    key: str
+    value: bytes | None
+    policies: frozenset[str] = frozenset()
+
+
+def host_record(name: str, host: Host | None) -> Record:
+    if host is None:
+        return Record(f"h:{name}", None)
+    policies = frozenset(route.policy for route in host.routes if route.policy)
+    return Record(f"h:{name}", msgspec.json.encode(host), policies)
+
+
+def backend_record(name: str, backend: Backend | None) -> Record:
+    return Record(f"b:{name}", None if backend is None else msgspec.json.encode(backend))
+
+
+def certificate_record(name: str, certificate: Certificate | None) -> Record:
+    return Record(f"c:{name}", None if certificate is None else msgspec.json.encode(certificate))
+
+
+def globals_record(value: msgspec.Struct) -> Record:
+    return Record(GLOBALS, msgspec.json.encode(value))
+
+
+def built_in_backend(run_dir: str) -> Record:
+    """The default backend that NGINX itself is."""
+    backend = Backend("_default", (Endpoint(default_socket(run_dir), 0),))
+    return Record(DEFAULT_BACKEND, msgspec.json.encode(backend))
+
+
+def in_order(records: Iterable[Record]) -> list[Record]:
+    """Make before break: endpoints and certificates, then routes; what is dropped comes last, routes first."""
+
+    def rank(record: Record) -> int:
+        route = record.key.startswith("h:")
+        if record.value is None:
+            return 2 if route else 3
+        return 1 if route else 0
+
+    return sorted(records, key=rank)

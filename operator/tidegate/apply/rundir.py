@@ -1,0 +1,87 @@
+"""What has to be in the run directory before NGINX starts: folders, and a certificate for want of another."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+FOLDERS = ("conf", "logs", "state", "tls", "tmp", "users")
+SAFE_PATH = re.compile(r"/[A-Za-z0-9._/+-]*")
+LONGEST = 90  # a Unix socket's path has at most 107 bytes
+
+
+class RunDirectoryError(Exception):
+    """The run directory cannot be used; the message says why."""
+
+
+def default_run_dir() -> Path:
+    """Under the user's runtime directory, else the state directory; for root under /run."""
+    if os.geteuid() == 0:
+        return Path("/run/tidegate")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime:
+        return Path(runtime) / "tidegate"
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "tidegate"
+
+
+def check_path(run_dir: Path) -> None:
+    """Raises RunDirectoryError for a path that NGINX's configuration or a socket cannot hold."""
+    text = str(run_dir)
+    if not SAFE_PATH.fullmatch(text):
+        raise RunDirectoryError(f"--run-dir: found {text!r}, allowed: letters, digits and ._/+-")
+    if len(text) > LONGEST:
+        raise RunDirectoryError(f"--run-dir: found {len(text)} characters, allowed: {LONGEST}")
+
+
+def prepare(run_dir: Path) -> None:
+    """Make the folders (0700) and the default certificate. Raises RunDirectoryError."""
+    check_path(run_dir)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in FOLDERS:
+            (run_dir / name).mkdir(exist_ok=True, mode=0o700)
+        certificate = run_dir / "tls" / "default.pem"
+        if not certificate.exists():
+            certificate.touch(mode=0o600)
+            certificate.write_bytes(self_signed())
+    except OSError as error:
+        raise RunDirectoryError(f"the run directory {run_dir} cannot be used: {error}") from error
+
+
+def closed_parent(run_dir: Path) -> Path | None:
+    """The first folder above the run directory that other users cannot pass, or None."""
+    return next((parent for parent in run_dir.parents if not parent.stat().st_mode & 0o001), None)
+
+
+def self_signed() -> bytes:
+    """Key and certificate in PEM, as the retired controller makes them: RSA 2048, one year, `ingress.local`."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Acme Co"),
+            x509.NameAttribute(NameOID.COMMON_NAME, "Kubernetes Ingress Controller Fake Certificate"),
+        ]
+    )
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(days=365))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("ingress.local")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return certificate.public_bytes(pem) + private

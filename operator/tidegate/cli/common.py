@@ -1,0 +1,120 @@
+"""What several commands share: output formats, option types, and loading a folder without a data plane."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from tidegate.findings import Finding, ObjectKey, Severity
+from tidegate.sources.base import SourceUpdate
+from tidegate.sources.directory import MissingFolderError, load_once, load_text
+from tidegate.store import Store
+from tidegate.translate.engine import Translator
+from tidegate.translate.options import DEFAULT_PREFIX, Options
+
+
+class Output(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", help="How data is printed.")]
+IngressClass = Annotated[str, typer.Option("--ingress-class", help="The class annotation's value that is ours.")]
+ControllerClass = Annotated[str, typer.Option("--controller-class", help="The spec.controller that is ours.")]
+WithoutClass = Annotated[
+    bool, typer.Option("--watch-ingress-without-class", help="Serve Ingresses that name no class.")
+]
+ConfigMapName = Annotated[str, typer.Option("--configmap", metavar="NS/NAME", help="The global settings.")]
+Prefix = Annotated[str, typer.Option("--annotations-prefix", help="The prefix of annotations.")]
+
+STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
+
+err = Console(stderr=True, highlight=False)
+out = Console(highlight=False)
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """End with a message on stderr: 1 for what went wrong, 2 for wrong usage."""
+    err.print(f"error: {message}", style="bold red", markup=False)
+    raise typer.Exit(status)
+
+
+def reference(kind: str, text: str, flag: str) -> ObjectKey | None:
+    """`NS/NAME`, or None for an empty text; ends with a usage error for anything else."""
+    if not text:
+        return None
+    namespace, slash, name = text.partition("/")
+    if not slash or not namespace or not name or "/" in name:
+        fail(f"{flag}: found {text!r}, allowed: NAMESPACE/NAME", 2)
+    return ObjectKey(kind, namespace, name)
+
+
+def print_data(value: Any, output: Output) -> None:
+    """JSON or YAML on stdout."""
+    if output is Output.JSON:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    else:
+        yaml.safe_dump(msgspec.to_builtins(value), sys.stdout, sort_keys=False)
+
+
+def print_findings(findings: tuple[Finding, ...], output: Output) -> None:
+    if output is not Output.TABLE:
+        print_data(findings, output)
+        return
+    if not findings:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("severity", "reason", "object", "field", "message", "place"):
+        table.add_column(column, overflow="fold")
+    for item in findings:
+        table.add_row(
+            item.severity.value,
+            item.reason,
+            str(item.object),
+            item.field,
+            item.message,
+            item.place,
+            style=STYLES[item.severity],
+        )
+    out.print(table)
+
+
+def load(folder: str, options: Options) -> tuple[Translator, tuple[Finding, ...]]:
+    """Translate a folder (or `-`: stdin) once; ends with an error when there is no such folder."""
+    try:
+        update: SourceUpdate
+        if folder == "-":
+            update = load_text(
+                sys.stdin.buffer.read(), ingress_class=options.ingress_class, controller_class=options.controller_class
+            )
+        else:
+            update = load_once(
+                Path(folder), ingress_class=options.ingress_class, controller_class=options.controller_class
+            )
+    except MissingFolderError as error:
+        fail(str(error), 2)
+    store = Store()
+    translator = Translator(options)
+    translator.update(store, store.apply(update.changes))
+    return translator, tuple(sorted({*update.findings, *translator.findings()}))
+
+
+def options_from(
+    ingress_class: str, controller_class: str, without_class: bool, configmap: str, prefix: str = DEFAULT_PREFIX
+) -> Options:
+    return Options(
+        ingress_class=ingress_class,
+        controller_class=controller_class,
+        watch_ingress_without_class=without_class,
+        annotations_prefix=prefix,
+        configmap=reference("ConfigMap", configmap, "--configmap"),
+    )

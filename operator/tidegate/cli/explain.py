@@ -1,0 +1,85 @@
+"""`tidegate explain URL`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import aiohttp
+import msgspec
+import typer
+
+from tidegate.cli.common import (
+    ConfigMapName,
+    ControllerClass,
+    IngressClass,
+    Output,
+    OutputOption,
+    WithoutClass,
+    fail,
+    load,
+    options_from,
+    out,
+    print_data,
+)
+from tidegate.report.explain import Explanation, explain
+
+
+async def _ask(admin: str, url: str) -> Explanation:
+    timeout = aiohttp.ClientTimeout(total=30)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.get(f"{admin.rstrip('/')}/api/v1/explain", params={"url": url}) as answer,
+    ):
+        body = await answer.read()
+        if answer.status != 200:
+            raise ValueError(body.decode(errors="replace"))
+        return msgspec.json.decode(body, type=Explanation)
+
+
+def _print(found: Explanation) -> None:
+    out.print(f"{found.url}: {found.answer}", style="bold", markup=False)
+    rows = (
+        ("host", found.host),
+        ("path", f"{found.path} ({found.match})" if found.path else ""),
+        ("Ingress", found.ingress),
+        ("backend", f"{found.backend} ({found.algorithm})" if found.backend else ""),
+        ("endpoints", ", ".join(found.endpoints)),
+        ("canary", found.canary),
+        ("policy", found.policy),
+    )
+    for name, value in rows:
+        if value:
+            out.print(f"  {name:10} {value}", markup=False)
+    for item in found.settings:
+        out.print(f"  {item.name} = {item.value}  [{item.origin}]", style="dim", markup=False)
+    for text in found.findings:
+        out.print(f"  {text}", style="yellow", markup=False)
+
+
+def explain_command(
+    url: Annotated[str, typer.Argument(metavar="URL", help="What a client would ask for.")],
+    directory: Annotated[str, typer.Option("--dir", metavar="DIR", help="Explain a folder of manifests.")] = "",
+    admin: Annotated[str, typer.Option("--admin", help="Ask a running Tidegate.")] = "http://127.0.0.1:10254",
+    output: OutputOption = Output.TABLE,
+    ingress_class: IngressClass = "nginx",
+    controller_class: ControllerClass = "k8s.io/ingress-nginx",
+    watch_ingress_without_class: WithoutClass = False,
+    configmap: ConfigMapName = "",
+) -> None:
+    """Show which host, path, Ingress, policy and endpoints answer a URL, and where each setting comes from."""
+    try:
+        if directory:
+            options = options_from(ingress_class, controller_class, watch_ingress_without_class, configmap)
+            translator, _ = load(directory, options)
+            found = explain(translator, url)
+        else:
+            found = asyncio.run(_ask(admin, url))
+    except ValueError as error:
+        fail(str(error), 2)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        fail(f"no Tidegate answers at {admin}: {error}")
+    if output is Output.TABLE:
+        _print(found)
+    else:
+        print_data(found, output)

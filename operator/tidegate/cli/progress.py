@@ -1,0 +1,68 @@
+"""What `tidegate up` shows: what is served, findings, and each change as one line."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from tidegate.cli.common import STYLES, err
+from tidegate.control import ChangeRecord, ControlPlane
+from tidegate.findings import Finding, Severity
+
+ROUTES_SHOWN = 20
+FINDINGS_SHOWN = 20
+
+
+class Progress:
+    """Writes to stderr: a table and colour on a terminal, plain lines elsewhere."""
+
+    def __init__(self, http: str, admin: str, console: Console = err) -> None:
+        self._http, self._admin, self._console = http, admin, console
+        self.control: ControlPlane | None = None
+        self._shown: set[Finding] = set()
+        self._started = time.monotonic()
+
+    def line(self, text: str, style: str = "") -> None:
+        self._console.print(f"{time.strftime('%H:%M:%S')} {text}", style=style, markup=False, soft_wrap=True)
+
+    def changed(self, change: ChangeRecord) -> None:
+        """One line for a change that is in force."""
+        if change.what == "start":
+            seconds = time.monotonic() - self._started
+            self.line(f"serving on {self._http}, admin on {self._admin}, after {seconds:.2f} s", "bold green")
+            self._summary()
+        else:
+            how = "reloaded" if change.reloaded else "pushed"
+            self.line(f"revision {change.revision}: {change.what}: {how} in {change.seconds * 1000:.0f} ms")
+        self._findings()
+
+    def _summary(self) -> None:
+        control = self.control
+        if control is None:
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("host", "path", "match", "backend", "Ingress"):
+            table.add_column(column, overflow="fold")
+        rows = [(name, route) for name, host in sorted(control.translator.hosts.items()) for route in host.routes]
+        for name, route in rows[:ROUTES_SHOWN]:
+            labels = route.labels
+            target = route.redirect.location if route.redirect else route.backend or "default backend"
+            table.add_row(name, route.path, route.match.value, target, f"{labels.namespace}/{labels.ingress}")
+        self._console.print(table)
+        if len(rows) > ROUTES_SHOWN:
+            self.line(f"and {len(rows) - ROUTES_SHOWN} more routes: {self._admin}/api/v1/routes")
+
+    def _findings(self) -> None:
+        control = self.control
+        if control is None:
+            return
+        current = {*control.source_findings, *control.translator.findings(), *control.refusals.values()}
+        fresh = sorted(item for item in current - self._shown if item.severity is not Severity.INFO)
+        for item in fresh[:FINDINGS_SHOWN]:
+            place = f" ({item.place})" if item.place else ""
+            self.line(f"{item.severity}: {item.object}: {item.field}: {item.message}{place}", STYLES[item.severity])
+        if len(fresh) > FINDINGS_SHOWN:
+            self.line(f"and {len(fresh) - FINDINGS_SHOWN} more findings: {self._admin}/api/v1/findings")
+        self._shown = current

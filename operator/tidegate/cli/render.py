@@ -1,0 +1,84 @@
+"""`tidegate render`: what would run, without running it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+
+from tidegate.cli.common import (
+    ConfigMapName,
+    ControllerClass,
+    IngressClass,
+    Output,
+    OutputOption,
+    Prefix,
+    WithoutClass,
+    load,
+    options_from,
+    print_data,
+    print_findings,
+)
+from tidegate.findings import Severity
+from tidegate.model import Backend, Globals, Host, Policy
+from tidegate.render.configuration import Capacity, Configuration, NginxFeatures, Runtime
+from tidegate.render.template import render, template_folder
+from tidegate.translate.options import DEFAULT_PREFIX
+
+MODULES = "/usr/lib/nginx/modules"
+
+
+class RenderedModel(msgspec.Struct, frozen=True):
+    """The model; of certificates just the names, for their keys are nobody's to print."""
+
+    globals: Globals
+    hosts: dict[str, Host]
+    backends: dict[str, Backend]
+    policies: dict[str, Policy]
+    certificates: tuple[str, ...]
+
+
+def example_runtime() -> Runtime:
+    """Debian's NGINX in a run directory of the usual name."""
+    modules = ("ndk_http_module", "ngx_http_lua_module", "ngx_http_headers_more_filter_module")
+    features = NginxFeatures((1, 26, 3), tuple(f"{MODULES}/{name}.so" for name in modules), headers_more=True)
+    return Runtime(
+        run_dir="/run/tidegate",
+        lua_dir=str(template_folder() / "lua"),
+        features=features,
+        http_addresses=("0.0.0.0:80",),
+        https_addresses=("0.0.0.0:443",),
+        workers=1,
+    )
+
+
+def render_command(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="A folder or file of manifests; - reads stdin.")],
+    output: OutputOption = Output.TABLE,
+    ingress_class: IngressClass = "nginx",
+    controller_class: ControllerClass = "k8s.io/ingress-nginx",
+    watch_ingress_without_class: WithoutClass = False,
+    configmap: ConfigMapName = "",
+    annotations_prefix: Prefix = DEFAULT_PREFIX,
+) -> None:
+    """Print nginx.conf, or with --output json or yaml the model. Needs no NGINX."""
+    options = options_from(ingress_class, controller_class, watch_ingress_without_class, configmap, annotations_prefix)
+    translator, findings = load(folder, options)
+    policies, users = translator.policies()
+    if output is Output.TABLE:
+        configuration = Configuration(1, translator.globals, policies, example_runtime(), Capacity(), users)
+        sys.stdout.write(render(configuration))
+    else:
+        model = RenderedModel(
+            translator.globals,
+            dict(sorted(translator.hosts.items())),
+            dict(sorted(translator.backends.items())),
+            policies,
+            tuple(sorted(translator.certificates)),
+        )
+        print_data(model, output)
+    if any(item.severity is Severity.ERROR for item in findings):
+        print_findings(tuple(item for item in findings if item.severity is Severity.ERROR), Output.TABLE)
+        raise typer.Exit(1)

@@ -1,0 +1,304 @@
+"""The model: what the data plane shall do, in frozen values that know neither Kubernetes nor NGINX.
+
+`Host`, `Backend` and `Certificate` are *data*: each is encoded as one JSON record and pushed to running workers.
+`Policy` and `ServerProfile` are *configuration*: each distinct one is rendered once. A field that equals its default
+is left out of the encoding, so that the records of ordinary routes stay small.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+CATCH_ALL = "_"
+"""The name of the host that takes requests for names nobody declared."""
+
+
+class Match(StrEnum):
+    """How a path is compared with the decoded, merged URI of a request."""
+
+    EXACT = "exact"
+    PREFIX = "prefix"  # whole segments: `/foo` takes `/foo` and `/foo/...`, `/foo/` what begins with it
+    REGEX = "regex"  # case-insensitive, anchored at the start
+
+
+class Redirect(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Answer `status` with `location`; one that begins with `/` is made absolute unless `relative`."""
+
+    status: int
+    location: str
+    relative: bool = False
+
+
+class Rewrite(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Replace the whole URI by `target` (with `$1`..`$9`, `$name`) where `pattern` matches, ignoring case."""
+
+    pattern: str
+    target: str
+    forwarded_prefix: str = ""
+
+
+class TLSRedirect(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Send plain requests to https: always when `force`, else when the request's host has TLS."""
+
+    status: int = 308
+    force: bool = False
+    keep_slash: bool = False
+    port: int = 0  # named in the target when not 0
+
+
+class Canary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """When a request goes to `backend` instead; the first rule that decides wins (header, cookie, weight)."""
+
+    backend: str
+    header: str = ""
+    header_value: str = ""
+    header_pattern: str = ""
+    cookie: str = ""
+    weight: int = 0
+    total: int = 100
+    sticky: bool = True  # a client that holds an affinity cookie of this backend stays here
+
+
+class Affinity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A cookie that keeps a client on its endpoint. Ages are seconds, None leaves the attribute out."""
+
+    cookie: str
+    path: str
+    mode: Literal["balanced", "persistent"] = "balanced"
+    domain: str = ""
+    expires: int | None = None
+    max_age: int | None = None
+    secure: bool = False
+    same_site: str = ""
+    conditional_same_site: bool = False
+    change_on_failure: bool = False
+
+
+class Access(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Networks in CIDR form; `deny` wins over `allow`, an empty `allow` lets everybody pass."""
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+class BasicAuth(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`users` names a file of htpasswd lines by the digest of its content."""
+
+    realm: str
+    users: str
+
+
+class Labels(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a request is counted and logged under."""
+
+    namespace: str = ""
+    ingress: str = ""
+    service: str = ""
+    port: str = ""
+    path: str = ""
+
+
+class Route(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One location of a host. Durations are seconds, sizes bytes; `policy` is a digest, empty for the default one."""
+
+    match: Match
+    path: str
+    labels: Labels
+    backend: str = ""
+    policy: str = ""
+    status: int = 0  # answer this and nothing else (a route that is denied)
+    refused: bool = False  # held for an Ingress that is not accepted: the default backend answers
+    redirect: Redirect | None = None
+    tls_redirect: TLSRedirect | None = None
+    rewrite: Rewrite | None = None
+    body_limit: int | None = None  # None: the global one; 0: none
+    connect_timeout: int | None = None
+    send_timeout: int | None = None
+    read_timeout: int | None = None
+    tries: int | None = None
+    canary: Canary | None = None
+    affinity: Affinity | None = None
+    limit_scope: str = ""
+    limit_exempt: tuple[str, ...] = ()
+    access: Access | None = None
+    auth: BasicAuth | None = None
+    upstream_host: str = ""
+    fallback: str = ""  # backend asked when the own one has no endpoint
+    error_backend: str = ""  # backend that answers intercepted errors
+    intercepts: bool = False  # the policy replaces some statuses
+
+
+class Host(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything a request for one name can meet.
+
+    Routes stand in the order in which regular expressions are tried. A host that only sends its requests to another
+    name (`alias_of`, `redirect_to`) has no routes.
+    """
+
+    name: str
+    routes: tuple[Route, ...] = ()
+    tls: bool = False
+    regex: bool = False
+    app_root: str = ""
+    alias_of: str = ""
+    redirect_to: str = ""
+    redirect_status: int = 0
+
+
+class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True, order=True):
+    address: str
+    port: int
+
+
+class Backend(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The ready endpoints of one Service port; `id` is `namespace/service:port` as the Ingress wrote it."""
+
+    id: str
+    endpoints: tuple[Endpoint, ...] = ()
+    algorithm: Literal["round_robin", "ewma", "hash"] = "round_robin"
+    hash_by: tuple[str, ...] = ()  # literals and, with a leading `$`, variables, joined for the key
+    subset_size: int = 0
+
+
+class KeyPair(msgspec.Struct, frozen=True, omit_defaults=True):
+    """PEM texts: the chain with the leaf first, and its private key."""
+
+    chain: str
+    key: str
+
+
+class Certificate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is shown for one SNI name (exact or `*.domain`)."""
+
+    name: str
+    pairs: tuple[KeyPair, ...]
+
+
+class CertificateInfo(msgspec.Struct, frozen=True):
+    """What may be told about a certificate: never the key."""
+
+    secret: str
+    names: tuple[str, ...]
+    issuer: str
+    not_after: int
+    serial: str
+    fingerprint: str
+
+
+class RateLimit(msgspec.Struct, frozen=True, order=True):
+    rate: int
+    unit: Literal["s", "m"]
+    burst: int
+
+
+class Upstream(msgspec.Struct, frozen=True, order=True):
+    """What makes a kept-alive connection to an endpoint reusable: the protocol and all of its TLS settings."""
+
+    protocol: Literal["http", "https"] = "http"
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """What NGINX only takes as configuration. Sizes are bytes, durations seconds."""
+
+    body_limit: int
+    buffering: bool
+    request_buffering: bool
+    buffers_number: int
+    buffer_size: int
+    busy_buffers_size: int
+    max_temp_file_size: int
+    client_body_buffer_size: int
+    http_version: Literal["1.0", "1.1"]
+    next_upstream: tuple[str, ...]
+    next_upstream_timeout: int
+    upstream: Upstream = Upstream()
+    rates: tuple[RateLimit, ...] = ()
+    connections: int = 0
+    limit_rate: int = 0
+    limit_rate_after: int = 0
+    access: bool = False
+    auth: bool = False
+    own_host: bool = False  # the Host header sent upstream is the route's
+    satisfy_any: bool = False
+    intercept: tuple[int, ...] = ()
+    intercept_backend: bool = True
+    access_log: bool = True
+
+    @property
+    def digest(self) -> str:
+        """A name for this policy, the same in every process."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+
+
+class Globals(msgspec.Struct, frozen=True):
+    """What holds for every route. Sizes are bytes, durations seconds; a change of one of these is one reload."""
+
+    default_policy: Policy
+    connect_timeout: int = 5
+    send_timeout: int = 60
+    read_timeout: int = 60
+    tries: int = 3
+    workers: int = 0  # 0: one per core
+    shutdown_timeout: float = 240
+    connections: int = 16384
+    keep_alive: int = 75
+    keep_alive_requests: int = 1000
+    client_header_buffer_size: int = 1024
+    large_client_header_buffers: tuple[int, int] = (4, 8192)
+    client_header_timeout: int = 60
+    client_body_timeout: int = 60
+    upstream_keepalive: int = 320
+    upstream_keepalive_time: float = 3600
+    upstream_keepalive_timeout: int = 60
+    upstream_keepalive_requests: int = 10000
+    hsts: str = "max-age=31536000; includeSubDomains"  # empty: the header of the backend passes
+    generate_request_id: bool = True
+    add_original_uri: bool = False
+    use_forwarded_headers: bool = False
+    enable_real_ip: bool = False
+    forwarded_for_header: str = "X-Forwarded-For"
+    forwarded_host_header: str = "X-Forwarded-Host"
+    trusted_networks: tuple[str, ...] = ("0.0.0.0/0",)
+    full_forwarded_for: bool = False
+    use_proxy_protocol: bool = False
+    http2: bool = True
+    http2_max_concurrent_streams: int = 128
+    server_tokens: bool = False
+    reuse_port: bool = True
+    ssl_protocols: tuple[str, ...] = ("TLSv1.2", "TLSv1.3")
+    ssl_ciphers: str = ""
+    ssl_session_cache_size: int = 10 * 1024 * 1024  # 0: no cache
+    ssl_session_timeout: int = 600
+    ssl_session_tickets: bool = False
+    ssl_buffer_size: int = 4096
+    ssl_reject_handshake: bool = False
+    underscores_in_headers: bool = False
+    ignore_invalid_headers: bool = True
+    default_type: str = "text/html"
+    limit_req_status: int = 503
+    limit_conn_status: int = 503
+    access_log: str = ""  # a path; empty: none
+    log_format: str = ""
+    log_escape: str = ""  # empty, json or none
+    error_log_level: str = "notice"
+
+
+class ServerProfile(msgspec.Struct, frozen=True):
+    """What needs a native `server` of its own: client verification, a server snippet, ciphers."""
+
+    digest: str
+    hosts: tuple[str, ...]
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The whole wanted state, keyed by the names that the data plane looks things up by."""
+
+    hosts: dict[str, Host]
+    backends: dict[str, Backend]
+    certificates: dict[str, Certificate]
+    policies: dict[str, Policy]
+    profiles: dict[str, ServerProfile]

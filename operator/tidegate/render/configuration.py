@@ -1,0 +1,408 @@
+"""From the model's policies and global settings to the closed values that the template writes.
+
+Nothing here knows Kubernetes. What differs between NGINX versions is decided by `NginxFeatures`, from what
+`nginx -V` says, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import msgspec
+
+from tidegate.model import Globals, Policy, RateLimit
+
+MIB = 1024 * 1024
+ZONE_NODE = 128  # bytes that one client takes in a limit zone (NGINX's slab for a key of up to 40 bytes)
+
+
+@dataclass(frozen=True)
+class NginxFeatures:
+    """What this NGINX can do: its version, and the files of its modules and Lua libraries."""
+
+    version: tuple[int, int, int]
+    modules: tuple[str, ...]
+    headers_more: bool
+    lua_libraries: str = ""  # where this NGINX's Lua libraries are, when not in the place compiled into it
+    lua_cpath: str = ""
+    mime_types: str = "/etc/nginx/mime.types"
+
+    @property
+    def http2_directive(self) -> bool:
+        """`http2 on;` took the place of the listen parameter, and plain-text HTTP/2 became possible, in 1.25.1."""
+        return self.version >= (1, 25, 1)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where this NGINX runs. Paths consist of letters, digits and `._/-` only; addresses are literal."""
+
+    run_dir: str
+    lua_dir: str
+    features: NginxFeatures
+    http_addresses: tuple[str, ...]
+    https_addresses: tuple[str, ...]
+    workers: int
+    user: str = ""
+    open_files: int = 1024  # the limit that the workers may raise theirs to
+    metrics: MetricSettings | None = None
+
+
+class MetricSettings(msgspec.Struct, frozen=True):
+    """Bucket bounds and label choices of the request metrics (the retired controller's flags)."""
+
+    enabled: bool = True
+    per_host: bool = True
+    undefined_host: bool = False
+    max_series: int = 600
+    time: tuple[float, ...] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+    length: tuple[float, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
+    size: tuple[float, ...] = (10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+
+
+@dataclass(frozen=True)
+class Zone:
+    name: str
+    megabytes: int
+    rate: int = 0
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Listen:
+    address: str
+    options: str
+
+
+@dataclass(frozen=True)
+class RateUse:
+    zone: str
+    burst: int
+
+
+@dataclass(frozen=True)
+class PolicyLocation:
+    """One policy as the template needs it."""
+
+    digest: str
+    policy: Policy
+    upstream: str
+    rates: tuple[RateUse, ...]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.policy, name)
+
+    @property
+    def scheme(self) -> str:
+        return self.policy.upstream.protocol
+
+    @property
+    def own_headers(self) -> bool:
+        return self.policy.auth or self.policy.own_host
+
+
+@dataclass(frozen=True)
+class ForwardedSource:
+    header: str
+    fallback: str
+
+
+def header_variable(header: str) -> str:
+    """NGINX's variable for a request header whose name has letters, digits, `-` and `_` only."""
+    return "$http_" + header.lower().replace("-", "_")
+
+
+def zone_megabytes(users: int) -> int:
+    """The size of a limit zone that `users` routes share, in steps of a power of two so that it rarely changes."""
+    return int(5 * 2 ** math.ceil(math.log2(max(1, users / 16))))
+
+
+def rate_zone(limit: RateLimit, megabytes: int) -> Zone:
+    """NGINX refuses a reload that changes a zone's parameters under its name, so the name says them all."""
+    return Zone(f"tidegate_rate_{limit.rate}{limit.unit}_{megabytes}m", megabytes, limit.rate, limit.unit)
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Sizes of shared memory, bytes."""
+
+    data: int = 32 * MIB
+    metrics: int = 16 * MIB
+
+
+class Configuration:
+    """Everything the template may use; each attribute has a closed type."""
+
+    def __init__(
+        self,
+        generation: int,
+        settings: Globals,
+        policies: dict[str, Policy],
+        runtime: Runtime,
+        capacity: Capacity,
+        policy_users: dict[str, int] | None = None,
+    ) -> None:
+        self.generation = generation
+        self.settings = settings
+        self.runtime = runtime
+        self.capacity = capacity
+        self._users = policy_users or {}
+        self._policies = dict(sorted(policies.items()))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.settings, name)
+
+    # -- process ------------------------------------------------------------------------------------------------
+
+    @property
+    def user(self) -> str:
+        return self.runtime.user
+
+    @property
+    def workers(self) -> int:
+        return self.settings.workers or self.runtime.workers
+
+    @property
+    def open_files(self) -> int:
+        return self.runtime.open_files
+
+    @property
+    def connections(self) -> int:
+        """Connections of one worker: what is asked for, as far as files may be open."""
+        return max(256, min(self.settings.connections, self.runtime.open_files - 64))
+
+    @property
+    def shutdown_timeout(self) -> int:
+        return int(self.settings.shutdown_timeout * 1000)
+
+    @property
+    def upstream_keepalive_time(self) -> int:
+        return int(self.settings.upstream_keepalive_time * 1000)
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        return self.runtime.features.modules
+
+    @property
+    def clear_server_header(self) -> bool:
+        return self.runtime.features.headers_more and not self.settings.server_tokens
+
+    @property
+    def pid_file(self) -> str:
+        return f"{self.runtime.run_dir}/nginx.pid"
+
+    @property
+    def error_log(self) -> str:
+        return f"{self.runtime.run_dir}/logs/error.log"
+
+    @property
+    def push_socket(self) -> str:
+        return f"unix:{self.runtime.run_dir}/push.sock"
+
+    @property
+    def default_socket(self) -> str:
+        return default_socket(self.runtime.run_dir)
+
+    @property
+    def temp_folders(self) -> list[tuple[str, str]]:
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        return [(f"{kind}_temp_path", f"{self.runtime.run_dir}/tmp/{kind}") for kind in kinds]
+
+    @property
+    def mime_types(self) -> str:
+        return self.runtime.features.mime_types
+
+    @property
+    def default_certificate(self) -> str:
+        return f"{self.runtime.run_dir}/tls/default.pem"
+
+    # -- Lua ----------------------------------------------------------------------------------------------------
+
+    @property
+    def lua_path(self) -> str:
+        folders = [f"{self.runtime.lua_dir}/?.lua", self.runtime.features.lua_libraries]
+        return ";".join(folder for folder in folders if folder) + ";;"
+
+    @property
+    def lua_cpath(self) -> str:
+        return self.runtime.features.lua_cpath
+
+    @property
+    def data_size(self) -> int:
+        return self.capacity.data
+
+    @property
+    def metrics_size(self) -> int:
+        return self.capacity.metrics
+
+    @property
+    def match_limit(self) -> int:
+        """Steps a regular expression may take for one URI; a pattern that needs more answers 500."""
+        return 100_000
+
+    @property
+    def boot(self) -> str:
+        """The JSON text from which a generation of workers starts."""
+        settings = self.settings
+        return msgspec.json.encode(
+            {
+                "generation": self.generation,
+                "state": f"{self.runtime.run_dir}/state",
+                "policies": list(self._policies),
+                "router": {
+                    "body_limit": settings.default_policy.body_limit,
+                    "users_folder": f"{self.runtime.run_dir}/users/",
+                    "log_variables": self._log_variables_wanted,
+                },
+                "balancer": {
+                    "tries": settings.tries,
+                    "connect_timeout": settings.connect_timeout,
+                    "send_timeout": settings.send_timeout,
+                    "read_timeout": settings.read_timeout,
+                },
+                "metrics": self.runtime.metrics or MetricSettings(),
+                "certificates": {"reject_unknown": settings.ssl_reject_handshake},
+            }
+        ).decode()
+
+    # -- listeners ----------------------------------------------------------------------------------------------
+
+    @property
+    def http2_directive(self) -> bool:
+        return self.settings.http2 and self.runtime.features.http2_directive
+
+    @property
+    def listens(self) -> list[Listen]:
+        common = (" proxy_protocol" if self.settings.use_proxy_protocol else "") + (
+            " reuseport" if self.settings.reuse_port else ""
+        )
+        http2 = " http2" if self.settings.http2 and not self.runtime.features.http2_directive else ""
+        plain = [Listen(address, common) for address in self.runtime.http_addresses]
+        return plain + [Listen(address, f" ssl{http2}{common}") for address in self.runtime.https_addresses]
+
+    # -- what is believed of a request --------------------------------------------------------------------------
+
+    @property
+    def real_ip_header(self) -> str:
+        if self.settings.use_forwarded_headers or self.settings.enable_real_ip:
+            return self.settings.forwarded_for_header
+        return "proxy_protocol" if self.settings.use_proxy_protocol else ""
+
+    @property
+    def _scheme(self) -> str:
+        return "$tidegate_scheme" if self.settings.use_proxy_protocol else "$scheme"
+
+    @property
+    def scheme(self) -> str:
+        return "$pass_access_scheme" if self.settings.use_forwarded_headers else self._scheme
+
+    @property
+    def port(self) -> str:
+        return "$pass_port" if self.settings.use_forwarded_headers else "$tidegate_port"
+
+    @property
+    def forwarded_maps(self) -> list[tuple[str, ForwardedSource]]:
+        """Variables that take a forwarded header where one is trusted and present, else what NGINX itself sees."""
+        trusted = self.settings.use_forwarded_headers
+        rows = [
+            ("$pass_access_scheme", "$http_x_forwarded_proto", self._scheme),
+            ("$pass_server_port", "$http_x_forwarded_port", "$server_port"),
+            ("$pass_port", "$http_x_forwarded_port", "$tidegate_port"),
+            ("$best_http_host", "$tidegate_forwarded_host", "$tidegate_http_host"),
+        ]
+        return [(name, ForwardedSource(header if trusted else own, own)) for name, header, own in rows]
+
+    @property
+    def forwarded_for_variable(self) -> str:
+        return header_variable(self.settings.forwarded_for_header)
+
+    @property
+    def forwarded_host_variable(self) -> str:
+        return header_variable(self.settings.forwarded_host_header)
+
+    @property
+    def full_forwarded_for(self) -> bool:
+        return self.settings.full_forwarded_for and self.settings.use_forwarded_headers
+
+    @property
+    def peer_variable(self) -> str:
+        return "$proxy_protocol_addr" if self.settings.use_proxy_protocol else "$realip_remote_addr"
+
+    @property
+    def connection_header(self) -> str:
+        return "" if self.settings.upstream_keepalive else "close"
+
+    # -- policies -----------------------------------------------------------------------------------------------
+
+    def _location(self, digest: str, policy: Policy) -> PolicyLocation:
+        rates = tuple(RateUse(self._zone_of(limit).name, limit.burst) for limit in policy.rates)
+        return PolicyLocation(digest, policy, f"tidegate_{policy.upstream.protocol}", rates)
+
+    @property
+    def default_policy(self) -> PolicyLocation:
+        return self._location("default", self.settings.default_policy)
+
+    @property
+    def policies(self) -> list[PolicyLocation]:
+        return [self._location(digest, policy) for digest, policy in self._policies.items()]
+
+    @property
+    def upstreams(self) -> list[dict[str, str]]:
+        """One Lua-balanced upstream for each set of settings that a kept-alive connection must share."""
+        return [{"name": "tidegate_http"}, {"name": "tidegate_https"}]
+
+    def _users_of(self, rate: tuple[int, str]) -> int:
+        return sum(
+            self._users.get(digest, 1)
+            for digest, policy in self._policies.items()
+            if any((limit.rate, limit.unit) == rate for limit in policy.rates)
+        )
+
+    def _zone_of(self, limit: RateLimit) -> Zone:
+        return rate_zone(limit, zone_megabytes(self._users_of((limit.rate, limit.unit))))
+
+    @property
+    def rate_zones(self) -> list[Zone]:
+        zones = {self._zone_of(limit) for policy in self._policies.values() for limit in policy.rates}
+        return sorted(zones, key=lambda zone: zone.name)
+
+    @property
+    def connection_zone(self) -> Zone | None:
+        users = [digest for digest, policy in self._policies.items() if policy.connections]
+        if not users:
+            return None
+        megabytes = zone_megabytes(sum(self._users.get(digest, 1) for digest in users))
+        return Zone(f"tidegate_connections_{megabytes}m", megabytes)
+
+    @property
+    def error_codes(self) -> list[int]:
+        every = [self.settings.default_policy, *self._policies.values()]
+        return sorted({code for policy in every for code in policy.intercept})
+
+    # -- access log ---------------------------------------------------------------------------------------------
+
+    @property
+    def log_variables(self) -> tuple[str, ...]:
+        """Variables of the retired controller that a log format may use; Lua fills them."""
+        return (
+            "proxy_upstream_name",
+            "proxy_alternative_upstream_name",
+            "namespace",
+            "ingress_name",
+            "service_name",
+            "service_port",
+            "location_path",
+        )
+
+    @property
+    def _log_variables_wanted(self) -> str | bool:
+        if not self.settings.access_log:
+            return False
+        own = self.log_variables[2:]
+        return "all" if any(f"${name}" in self.settings.log_format for name in own) else "names"
+
+
+def default_socket(run_dir: str) -> str:
+    """Where NGINX itself answers as the default backend: 404."""
+    return f"unix:{run_dir}/default.sock"

@@ -1,0 +1,51 @@
+"""The one way a value gets into NGINX's configuration.
+
+NGINX reads a double-quoted argument with backslash escapes; `$` begins a variable and cannot be escaped, and a control
+character has no business in any setting. So: quote, escape `\\` and `"`, refuse the rest.
+"""
+
+from __future__ import annotations
+
+import re
+
+BARE = re.compile(r"[A-Za-z0-9_./:@=+,-]+")
+VARIABLE = re.compile(r"\$(?:[a-z_][a-z0-9_]*|\{[a-z_][a-z0-9_]*\})")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class UnsafeValue(ValueError):
+    """A value that cannot be written into NGINX's configuration as an argument."""
+
+
+def quote(value: str) -> str:
+    """One argument with exactly this text. Raises UnsafeValue for control characters and `$`."""
+    if "$" in value:
+        raise UnsafeValue(f"{value!r} contains '$', which NGINX would take for a variable")
+    return _quoted(value)
+
+
+def quote_variables(value: str) -> str:
+    """One argument in which `$name` and `${name}` are variables; a `$` that begins none is refused (UnsafeValue)."""
+    if "$" in VARIABLE.sub("", value):
+        raise UnsafeValue(f"{value!r} contains a '$' that does not begin a variable's name")
+    return _quoted(value)
+
+
+def lua_text(value: str) -> str:
+    """Text for the inside of `[=====[...]=====]`; raises UnsafeValue if it could end that bracket."""
+    if "]=====" in value or CONTROL.search(value):
+        raise UnsafeValue("text that would leave its Lua bracket")
+    return value
+
+
+def on_off(value: bool) -> str:
+    return "on" if value else "off"
+
+
+def _quoted(value: str) -> str:
+    if CONTROL.search(value):
+        raise UnsafeValue(f"{value!r} contains a control character")
+    if BARE.fullmatch(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,192 @@
+"""Value types of NGINX's own grammars: times, buffer pairs, ciphers, log formats, log targets."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from tidegate.settings.texts import has_sound_variables
+from tidegate.settings.types import InvalidValue, Size, reject_control
+
+_SECOND: Final = 1000
+_UNITS: Final = (
+    ("y", 365 * 86400 * _SECOND),
+    ("M", 30 * 86400 * _SECOND),
+    ("w", 7 * 86400 * _SECOND),
+    ("d", 86400 * _SECOND),
+    ("h", 3600 * _SECOND),
+    ("m", 60 * _SECOND),
+    ("s", _SECOND),
+    ("ms", 1),
+)
+# NGINX wants the units in descending order; a last number without a unit means seconds.
+_TIME: Final = re.compile(
+    " *".join(rf"(?:([0-9]{{1,12}}){unit}(?![a-zA-Z]))?" for unit, _ in _UNITS) + r" *([0-9]{1,12})?"
+)
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A time as NGINX writes it (`90`, `90s`, `1h30m`, `500ms`), in milliseconds.
+
+    With `whole_seconds` milliseconds are refused, as NGINX does for settings that count seconds.
+    """
+
+    whole_seconds: bool = False
+
+    @property
+    def allowed(self) -> str:
+        units = "y M w d h m s" if self.whole_seconds else "y M w d h m s ms"
+        return f"a time such as 30s or 1h30m (units {units}; without a unit: seconds)"
+
+    def parse(self, text: str) -> int:
+        found = _TIME.fullmatch(text)
+        if found is None or not any(found.groups()) or text != text.strip(" "):
+            raise InvalidValue(text, self.allowed)
+        *counts, bare = found.groups()
+        total = sum(int(count) * factor for count, (_, factor) in zip(counts, _UNITS, strict=True) if count)
+        total += int(bare or 0) * _SECOND
+        if total >= 2**53 or (bare and (counts[6] or counts[7])) or (self.whole_seconds and counts[7]):
+            raise InvalidValue(text, self.allowed, misfit=True)
+        return total
+
+
+_GO_UNITS: Final = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4, "h": 3.6e6}
+_GO_PART: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})(ns|us|µs|μs|ms|s|m|h)")
+_GO_TIME: Final = re.compile(rf"(?:{_GO_PART.pattern})+")
+
+
+@dataclass(frozen=True)
+class GoDuration:
+    """A time as Go writes it (`5s`, `1m30s`, `1.5h`), in milliseconds, rounded down."""
+
+    @property
+    def allowed(self) -> str:
+        return "a time such as 5s, 500ms or 1m30s"
+
+    def parse(self, text: str) -> int:
+        if _GO_TIME.fullmatch(text) is None:
+            raise InvalidValue(text, self.allowed)
+        return int(sum(float(number) * _GO_UNITS[unit] for number, unit in _GO_PART.findall(text)))
+
+
+class Buffers(NamedTuple):
+    """So many buffers of so many bytes."""
+
+    number: int
+    size: int
+
+
+@dataclass(frozen=True)
+class BufferPair:
+    """`number size`, such as `4 8k`; NGINX wants at least 512 bytes each."""
+
+    @property
+    def allowed(self) -> str:
+        return "number and size, such as 4 8k; at least 512 bytes each"
+
+    def parse(self, text: str) -> Buffers:
+        found = re.fullmatch(r"([0-9]{1,5}) +([0-9]{1,12}[kKmM]?)", text)
+        if found is None:
+            raise InvalidValue(text, self.allowed)
+        try:
+            pair = Buffers(int(found[1]), Size(minimum=512).parse(found[2]))
+        except InvalidValue:
+            raise InvalidValue(text, self.allowed, misfit=True) from None
+        if pair.number < 1:
+            raise InvalidValue(text, self.allowed, misfit=True)
+        return pair
+
+
+_CIPHER_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_CIPHER: Final = rf"(?:[!+-]?{_CIPHER_NAME}(?:\+{_CIPHER_NAME})*|@STRENGTH|@SECLEVEL=[0-5])"
+_CIPHERS: Final = re.compile(rf"{_CIPHER}(?::{_CIPHER})*")
+
+
+@dataclass(frozen=True)
+class Ciphers:
+    """An OpenSSL cipher list, `@STRENGTH` and `@SECLEVEL=n` included. `optional`: may be empty."""
+
+    optional: bool = False
+
+    @property
+    def allowed(self) -> str:
+        return "an OpenSSL cipher list: names with ! + - separated by colons, @STRENGTH, @SECLEVEL=0 to 5"
+
+    def parse(self, text: str) -> str:
+        if not (self.optional and not text) and _CIPHERS.fullmatch(text) is None:
+            raise InvalidValue(text, self.allowed)
+        return text
+
+
+@dataclass(frozen=True)
+class LogFormat:
+    """A log format: text with NGINX variables. A `$` that begins no variable is refused, as NGINX would."""
+
+    @property
+    def allowed(self) -> str:
+        return "one line of text with NGINX variables"
+
+    def parse(self, text: str) -> str:
+        reject_control(text, self.allowed)
+        if not text.strip() or not has_sound_variables(text):
+            raise InvalidValue(text, self.allowed, misfit=True)
+        return text
+
+
+_FILE_TARGET: Final = re.compile(r"/[A-Za-z0-9._~+@%=,:/-]+")
+_SYSLOG_TARGET: Final = re.compile(r"syslog:server=[A-Za-z0-9.:\[\]_/-]+(?:,[a-z]+(?:=[A-Za-z0-9_]+)?)*")
+
+
+@dataclass(frozen=True)
+class LogTarget:
+    """An absolute file path or `syslog:server=...`. `optional`: may be empty."""
+
+    optional: bool = False
+
+    @property
+    def allowed(self) -> str:
+        return "an absolute file path or syslog:server=ADDRESS[,parameter=value]" + (", or nothing" * self.optional)
+
+    def parse(self, text: str) -> str:
+        if self.optional and not text:
+            return text
+        if _FILE_TARGET.fullmatch(text) is None and _SYSLOG_TARGET.fullmatch(text) is None:
+            raise InvalidValue(text, self.allowed)
+        return text
+
+
+_MIME: Final = re.compile(r"[A-Za-z0-9!#&^_.+-]+/[A-Za-z0-9!#&^_.+-]+")
+
+
+@dataclass(frozen=True)
+class MimeType:
+    """A media type such as `text/html`."""
+
+    @property
+    def allowed(self) -> str:
+        return "a media type such as text/html"
+
+    def parse(self, text: str) -> str:
+        if _MIME.fullmatch(text) is None:
+            raise InvalidValue(text, self.allowed)
+        return text
+
+
+@dataclass(frozen=True)
+class WorkerCount:
+    """The number of worker processes; `auto` is None: one per core."""
+
+    @property
+    def allowed(self) -> str:
+        return "auto or a number from 1 to 1024"
+
+    def parse(self, text: str) -> int | None:
+        if text == "auto":
+            return None
+        if re.fullmatch("[0-9]{1,4}", text) is None:
+            raise InvalidValue(text, self.allowed)
+        if not 1 <= int(text) <= 1024:
+            raise InvalidValue(text, self.allowed, misfit=True)
+        return int(text)

@@ -1,0 +1,143 @@
+"""The store: what the source says now, with the indexes that tell what a change touches.
+
+Nothing is interpreted here. `apply` says which keys changed; the translator knows who depends on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from tidegate.findings import ObjectKey
+from tidegate.resources.model import (
+    ConfigMap,
+    Endpoints,
+    EndpointSlice,
+    Ingress,
+    IngressClass,
+    Namespace,
+    Resource,
+    Secret,
+    Service,
+)
+from tidegate.sources.base import Change
+
+R = TypeVar("R", bound=Resource)
+
+
+class Resolution(msgspec.Struct, frozen=True):
+    """The addresses of a host name as DNS last said, in order; empty when it could not be resolved."""
+
+    name: str
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> ObjectKey:
+        return resolution_key(self.name)
+
+
+def resolution_key(name: str) -> ObjectKey:
+    return ObjectKey("Resolution", "", name)
+
+
+def endpoints_key(namespace: str, service: str) -> ObjectKey:
+    """The key under which all slices and the Endpoints object of a Service change."""
+    return ObjectKey("ServiceEndpoints", namespace, service)
+
+
+class Store:
+    """Resources by key; slices also by their Service."""
+
+    def __init__(self) -> None:
+        self._resources: dict[ObjectKey, Resource] = {}
+        self._ingresses: dict[ObjectKey, Ingress] = {}
+        self._slices: dict[ObjectKey, dict[str, EndpointSlice]] = {}
+        self._resolutions: dict[str, Resolution] = {}
+
+    def __len__(self) -> int:
+        return len(self._resources)
+
+    def apply(self, changes: Iterable[Change]) -> set[ObjectKey]:
+        """Take over changes; the keys whose meaning changed (slices count as their Service's endpoints)."""
+        touched: set[ObjectKey] = set()
+        for change in changes:
+            former = self._resources.get(change.key)
+            if former == change.resource:
+                continue
+            for version in (former, change.resource):
+                touched.add(_dependency_key(change.key, version))
+            self._index(change.key, former, change.resource)
+            if change.resource is None:
+                self._resources.pop(change.key, None)
+            else:
+                self._resources[change.key] = change.resource
+        return touched
+
+    def resolve(self, resolution: Resolution) -> set[ObjectKey]:
+        """Take over an answer of DNS; the key when it differs from the last one."""
+        if self._resolutions.get(resolution.name) == resolution:
+            return set()
+        self._resolutions[resolution.name] = resolution
+        return {resolution.key}
+
+    def forget_resolution(self, name: str) -> None:
+        self._resolutions.pop(name, None)
+
+    def _index(self, key: ObjectKey, former: Resource | None, resource: Resource | None) -> None:
+        if isinstance(former, EndpointSlice):
+            self._slices.get(endpoints_key(key.namespace, former.service), {}).pop(key.name, None)
+        if isinstance(resource, EndpointSlice):
+            self._slices.setdefault(endpoints_key(key.namespace, resource.service), {})[key.name] = resource
+        if isinstance(resource, Ingress):
+            self._ingresses[key] = resource
+        elif isinstance(former, Ingress):
+            self._ingresses.pop(key, None)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    @property
+    def ingresses(self) -> Mapping[ObjectKey, Ingress]:
+        return self._ingresses
+
+    def ingress_classes(self) -> Iterator[IngressClass]:
+        return (item for item in self._resources.values() if isinstance(item, IngressClass))
+
+    def ingress_class(self, name: str) -> IngressClass | None:
+        return self._get(ObjectKey("IngressClass", "", name), IngressClass)
+
+    def service(self, namespace: str, name: str) -> Service | None:
+        return self._get(ObjectKey("Service", namespace, name), Service)
+
+    def secret(self, namespace: str, name: str) -> Secret | None:
+        return self._get(ObjectKey("Secret", namespace, name), Secret)
+
+    def configmap(self, namespace: str, name: str) -> ConfigMap | None:
+        return self._get(ObjectKey("ConfigMap", namespace, name), ConfigMap)
+
+    def namespace(self, name: str) -> Namespace | None:
+        return self._get(ObjectKey("Namespace", "", name), Namespace)
+
+    def slices(self, namespace: str, service: str) -> list[EndpointSlice]:
+        """The slices of a Service in the order of their names."""
+        found = self._slices.get(endpoints_key(namespace, service), {})
+        return [found[name] for name in sorted(found)]
+
+    def endpoints(self, namespace: str, service: str) -> Endpoints | None:
+        return self._get(ObjectKey("Endpoints", namespace, service), Endpoints)
+
+    def resolution(self, name: str) -> Resolution | None:
+        return self._resolutions.get(name)
+
+    def _get(self, key: ObjectKey, kind: type[R]) -> R | None:
+        found = self._resources.get(key)
+        return found if isinstance(found, kind) else None
+
+
+def _dependency_key(key: ObjectKey, version: Resource | None) -> ObjectKey:
+    if isinstance(version, EndpointSlice):
+        return endpoints_key(key.namespace, version.service)
+    if key.kind == "Endpoints":
+        return endpoints_key(key.namespace, key.name)
+    return key

@@ -1,0 +1,158 @@
+"""Whether an Ingress is ours and accepted, and which revision of it is in force (reference: behaviour 9 and 10)."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+import msgspec
+
+from tidegate.findings import Finding, Severity
+from tidegate.resources.model import Ingress
+from tidegate.settings import annotations as ann
+from tidegate.settings.resolve import GlobalSettings, IngressSettings, resolve
+from tidegate.store import Store
+from tidegate.translate.options import Options
+
+CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+
+INSPECTED = re.compile(
+    r"alias\s+[^;]*;|root\s+[^;]*;|/etc/(?:passwd|shadow|group|nginx|ingress-controller)|/var/run/secrets|_by_lua",
+    re.IGNORECASE,
+)
+
+
+class Hold(Enum):
+    """What stands on the paths of an Ingress that is not accepted."""
+
+    NONE = "none"
+    NOT_FOUND = "not found"  # the default backend answers, as if nothing were declared
+    CLOSED = "closed"  # 503: an accepted revision was replaced by one with other security settings
+
+
+class View(msgspec.Struct, frozen=True):
+    """One Ingress as it is in force.
+
+    `ingress` and `settings` are those of the revision served, which after a refusal is the last accepted one;
+    `wanted` is what the source says, `last` the revision to go back to. `accepted` tells whether all are the same.
+    """
+
+    ingress: Ingress
+    settings: IngressSettings
+    wanted: Ingress
+    last: Ingress | None
+    accepted: bool
+    hold: Hold
+    findings: tuple[Finding, ...]
+
+    @property
+    def canary(self) -> bool:
+        return self.settings.get(ann.CANARY)
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """Sorts the oldest first; of the same second the larger `namespace/name` first (reference: behaviour 2)."""
+        meta = self.ingress.metadata
+        name = f"{meta.namespace}/{meta.name}"
+        return (meta.created, "".join(chr(0x10FFFF - ord(letter)) for letter in name) + chr(0x10FFFF))
+
+
+def is_ours(ingress: Ingress, store: Store, options: Options) -> bool:
+    """The class rules: field, then annotation, then the flag for Ingresses without class."""
+    if options.watch_namespace and ingress.metadata.namespace != options.watch_namespace:
+        return False
+    if ingress.ingress_class_name is not None:
+        found = store.ingress_class(ingress.ingress_class_name)
+        if found is None:
+            return False
+        by_name = options.ingress_class_by_name and found.metadata.name == options.ingress_class
+        return by_name or found.controller == options.controller_class
+    annotation = ingress.metadata.annotations.get(CLASS_ANNOTATION)
+    if annotation is not None:
+        return annotation == options.ingress_class
+    return options.watch_ingress_without_class
+
+
+def _inspect(ingress: Ingress) -> Finding | None:
+    fields: list[tuple[str, str]] = []
+    for number, rule in enumerate(ingress.rules):
+        fields.append((f"spec.rules[{number}].host", rule.host))
+        for place, path in enumerate(rule.paths or ()):
+            fields.append((f"spec.rules[{number}].http.paths[{place}].path", path.path))
+    for number, tls in enumerate(ingress.tls):
+        fields.append((f"spec.tls[{number}].secretName", tls.secret_name))
+        fields.extend((f"spec.tls[{number}].hosts[{place}]", host) for place, host in enumerate(tls.hosts))
+    for field, text in fields:
+        if INSPECTED.search(text):
+            return Finding(
+                ingress.key,
+                field,
+                Severity.ERROR,
+                "Rejected",
+                f"found {text!r}, which looks like an attempt to reach files or code of the server",
+            )
+    return None
+
+
+def _check_patterns(ingress: Ingress, settings: IngressSettings) -> Finding | None:
+    if not settings.get(ann.USE_REGEX):
+        return None
+    for number, rule in enumerate(ingress.rules):
+        for place, path in enumerate(rule.paths or ()):
+            try:
+                re.compile(path.path)
+            except (re.error, OverflowError, RecursionError) as error:
+                return Finding(
+                    ingress.key,
+                    f"spec.rules[{number}].http.paths[{place}].path",
+                    Severity.ERROR,
+                    "Rejected",
+                    f"found {path.path!r}, which is not a valid regular expression: {error}",
+                )
+    return None
+
+
+def _refusal(ingress: Ingress, settings: IngressSettings, options: Options) -> Finding | None:
+    if options.deep_inspect and (found := _inspect(ingress)):
+        return found
+    if options.disable_catch_all and ingress.default_backend is not None:
+        return Finding(
+            ingress.key,
+            "spec.defaultBackend",
+            Severity.ERROR,
+            "Rejected",
+            "a default backend is not allowed here (--disable-catch-all)",
+        )
+    return _check_patterns(ingress, settings)
+
+
+def _union(first: Ingress, second: Ingress) -> Ingress:
+    return msgspec.structs.replace(first, rules=first.rules + second.rules)
+
+
+def accept(
+    ingress: Ingress,
+    last: Ingress | None,
+    globals_: GlobalSettings,
+    options: Options,
+    refused: Finding | None = None,
+) -> View:
+    """The view of an Ingress that is ours.
+
+    `last` is its last accepted revision, or None; `refused` is why the data plane would not take this one.
+    """
+
+    def settings_of(revision: Ingress) -> IngressSettings:
+        return resolve(revision, globals_, options.annotations_prefix, validate=options.validate_annotations)
+
+    settings = settings_of(ingress)
+    refusal = refused or _refusal(ingress, settings, options)
+    findings = settings.findings + ((refusal,) if refusal else ())
+    if not settings.rejected and refusal is None:
+        return View(ingress, settings, ingress, ingress, True, Hold.NONE, findings)
+    if last is None:
+        return View(ingress, settings, ingress, None, False, Hold.NOT_FOUND, findings)
+    former = settings_of(last)
+    if former.security_fingerprint != settings.security_fingerprint:
+        return View(_union(ingress, last), former, ingress, last, False, Hold.CLOSED, findings)
+    return View(last, former, ingress, last, False, Hold.NONE, findings)

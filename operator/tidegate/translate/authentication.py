@@ -1,0 +1,76 @@
+"""Basic authentication: from annotations and a Secret to a file of users (reference: annotations 4.1)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import msgspec
+
+from tidegate.model import BasicAuth
+from tidegate.settings import annotations as ann
+from tidegate.settings import configmap as cm
+from tidegate.settings.resolve import GlobalSettings, IngressSettings
+from tidegate.translate.reader import Reader
+
+USER_LINE = re.compile(r"[^:\x00-\x1f\x7f]+:[^\x00-\x1f\x7f]*")
+
+
+class Denied(Exception):
+    """A security setting that cannot be carried out; `field` is the annotation's name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Users(msgspec.Struct, frozen=True):
+    """A file of htpasswd lines, named by its content."""
+
+    digest: str
+    text: bytes
+
+
+def _reference(settings: IngressSettings, globals_: GlobalSettings, namespace: str) -> tuple[str, str]:
+    reference = settings.get(ann.AUTH_SECRET)
+    if reference is None:
+        raise Denied("auth-secret", "auth-type asks for users, but no Secret is named")
+    place = reference.namespace or namespace
+    if place != namespace and not globals_.get(cm.ALLOW_CROSS_NAMESPACE_RESOURCES):
+        raise Denied(
+            "auth-secret",
+            f"found a Secret of namespace {place!r}, allowed: {namespace!r} (allow-cross-namespace-resources is off)",
+        )
+    return place, reference.name
+
+
+def _lines(data: dict[str, bytes], kind: str, secret: str) -> list[str]:
+    if kind == "auth-map":
+        return [f"{user}:{value.decode('utf-8', 'replace').strip()}" for user, value in sorted(data.items())]
+    if kind != "auth-file":
+        raise Denied("auth-secret-type", f"found {kind!r}, allowed: auth-file or auth-map")
+    if "auth" not in data:
+        raise Denied("auth-secret", f"the Secret {secret} has no key auth")
+    return data["auth"].decode("utf-8", "replace").splitlines()
+
+
+def basic_auth(
+    settings: IngressSettings, globals_: GlobalSettings, namespace: str, reader: Reader
+) -> tuple[BasicAuth, Users] | None:
+    """What guards the paths of an Ingress, None when it asks for nothing. Raises Denied when it cannot be had."""
+    kind = settings.get(ann.AUTH_TYPE)
+    if not kind:
+        return None
+    if kind != "basic":
+        raise Denied("auth-type", f"found {kind!r}, supported so far: basic")
+    realm = settings.get(ann.AUTH_REALM)
+    if realm == "off":
+        raise Denied("auth-realm", "found 'off', a word with which NGINX turns authentication off")
+    place, name = _reference(settings, globals_, namespace)
+    secret = reader.secret(place, name)
+    if secret is None:
+        raise Denied("auth-secret", f"there is no Secret {place}/{name}")
+    lines = _lines(secret.data, settings.get(ann.AUTH_SECRET_TYPE), f"{place}/{name}")
+    text = "".join(f"{line}\n" for line in lines if USER_LINE.fullmatch(line)).encode()
+    digest = hashlib.sha256(text).hexdigest()[:32]
+    return BasicAuth(realm, digest), Users(digest, text)

@@ -1,0 +1,192 @@
+"""Service ports and their endpoints (reference: behaviour 4)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import NamedTuple
+
+from tidegate.findings import Finding, ObjectKey, Severity
+from tidegate.model import Backend, Endpoint
+from tidegate.resources import model as api
+from tidegate.settings import annotations as ann
+from tidegate.settings.resolve import IngressSettings
+from tidegate.translate.options import Options
+from tidegate.translate.reader import Reader
+
+HASH_PART = re.compile(r"\$\{(\w+)\}|\$(\w+)|([^$]+|\$)")
+DNS_NAME = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+)
+
+
+class BackendName(NamedTuple):
+    """A Service port as written in an Ingress; two spellings of one port are two backends."""
+
+    namespace: str
+    service: str
+    port: int | str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.service}:{self.port}"
+
+
+def name_of(namespace: str, backend: api.ServiceBackend) -> BackendName:
+    return BackendName(namespace, backend.service, backend.port)
+
+
+class BackendResult(NamedTuple):
+    """`names` are host names whose addresses are wanted from DNS."""
+
+    backend: Backend
+    findings: tuple[Finding, ...]
+    names: frozenset[str]
+
+
+def find_port(service: api.Service, port: int | str) -> api.ServicePort | None:
+    """The first TCP port whose number, target port or name is the one asked for."""
+    for candidate in service.ports:
+        if candidate.protocol == "TCP" and str(port) in (
+            str(candidate.port),
+            str(candidate.target_port),
+            candidate.name,
+        ):
+            return candidate
+    return None
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _slice_port(ports: tuple[api.EndpointPort, ...], wanted: api.ServicePort) -> int | None:
+    for port in ports:
+        if port.protocol == "TCP" and port.name == wanted.name and port.port is not None:
+            return port.port
+    if isinstance(wanted.target_port, int) and not ports:
+        return wanted.target_port
+    return None
+
+
+def _ready_endpoints(
+    ports: tuple[api.EndpointPort, ...], endpoints: tuple[api.Endpoint, ...], wanted: api.ServicePort
+) -> list[Endpoint]:
+    port = _slice_port(ports, wanted)
+    if port is None:
+        return []
+    return [
+        Endpoint(_bracketed(address), port)
+        for endpoint in endpoints
+        if endpoint.ready is not False
+        for address in endpoint.addresses[:1]
+    ]
+
+
+def _from_slices(reader: Reader, service: api.Service, port: api.ServicePort) -> list[Endpoint]:
+    namespace, name = service.metadata.namespace, service.metadata.name
+    slices = [item for item in reader.slices(namespace, name) if item.address_type != "FQDN"]
+    found: list[Endpoint] = []
+    if slices:
+        for item in slices:
+            found += _ready_endpoints(item.ports, item.endpoints, port)
+    elif endpoints := reader.endpoints(namespace, name):
+        for subset in endpoints.subsets:
+            found += _ready_endpoints(subset.ports, subset.endpoints, port)
+    return list(dict.fromkeys(found))
+
+
+def _loopback(name: str) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _external_port(service: api.Service, port: int | str) -> int | None:
+    if not service.ports:
+        return port if isinstance(port, int) else None
+    found = find_port(service, port)
+    return found.target_port if found is not None and isinstance(found.target_port, int) else None
+
+
+def _from_dns(
+    reader: Reader, service: api.Service, port: int, options: Options
+) -> tuple[list[Endpoint], frozenset[str], str]:
+    """Endpoints of an ExternalName, the name to be resolved, and why there are none."""
+    name = service.external_name
+    if options.disable_external_name:
+        return [], frozenset(), "Services of type ExternalName are disabled (--disable-svc-external-name)"
+    if _loopback(name.rstrip(".")):
+        return [], frozenset(), f"the external name {name!r} is this machine itself"
+    try:
+        return [Endpoint(_bracketed(str(ipaddress.ip_address(name))), port)], frozenset(), ""
+    except ValueError:
+        pass
+    if not DNS_NAME.fullmatch(name.rstrip(".").lower()):
+        return [], frozenset(), f"the external name {name!r} is not a valid DNS name"
+    resolution = reader.resolution(name)
+    addresses = resolution.addresses if resolution else ()
+    usable = [address for address in addresses if not _loopback(address)]
+    reason = "" if usable else f"the external name {name!r} has no address"
+    return [Endpoint(_bracketed(address), port) for address in usable], frozenset([name]), reason
+
+
+def hash_parts(expression: str) -> tuple[str, ...]:
+    """`${a}-$b` as (`$a`, `-`, `$b`): literals, and variables with a leading `$`."""
+    parts = []
+    for match in HASH_PART.finditer(expression):
+        variable = match[1] or match[2]
+        parts.append(f"${variable}" if variable else match[3])
+    return tuple(parts)
+
+
+def _balancing(settings: IngressSettings | None) -> dict[str, object]:
+    if settings is None:
+        return {}
+    expression = settings.get(ann.UPSTREAM_HASH_BY)
+    if expression:
+        subset = settings.get(ann.UPSTREAM_HASH_BY_SUBSET)
+        size = settings.get(ann.UPSTREAM_HASH_BY_SUBSET_SIZE) or 3
+        return {
+            "algorithm": "hash",
+            "hash_by": hash_parts(expression),
+            "subset_size": size if subset else 0,
+        }
+    return {"algorithm": "ewma"} if settings.get(ann.LOAD_BALANCE) == "ewma" else {}
+
+
+def _report(name: BackendName, reason: str, message: str) -> Finding:
+    key = ObjectKey("Service", name.namespace, name.service)
+    return Finding(key, f"spec.ports[{name.port}]", Severity.WARNING, reason, message)
+
+
+def translate_backend(
+    name: BackendName, settings: IngressSettings | None, reader: Reader, options: Options
+) -> BackendResult:
+    """One Service port; `settings` are those of the oldest Ingress that uses it, None when no Ingress does."""
+    balancing = _balancing(settings)
+
+    def result(endpoints: list[Endpoint], reason: str = "", names: frozenset[str] = frozenset()) -> BackendResult:
+        findings = (_report(name, "NoEndpoints", reason),) if reason else ()
+        backend = Backend(str(name), tuple(endpoints), **balancing)  # type: ignore[arg-type]
+        return BackendResult(backend, findings, names)
+
+    service = reader.service(name.namespace, name.service)
+    if service is None:
+        finding = _report(name, "BackendNotFound", f"there is no Service {name.namespace}/{name.service}")
+        return BackendResult(Backend(str(name), **balancing), (finding,), frozenset())  # type: ignore[arg-type]
+    if service.type == "ExternalName":
+        number = _external_port(service, name.port)
+        if number is None:
+            return result([], f"the Service has no TCP port {name.port}")
+        endpoints, names, reason = _from_dns(reader, service, number, options)
+        return result(endpoints, reason, names)
+    port = find_port(service, name.port)
+    if port is None:
+        return result([], f"the Service has no TCP port {name.port}")
+    if settings is not None and settings.get(ann.SERVICE_UPSTREAM) and service.cluster_ip not in ("", "None"):
+        return result([Endpoint(_bracketed(service.cluster_ip), port.port)])
+    endpoints = _from_slices(reader, service, port)
+    return result(endpoints, "" if endpoints else "no endpoint is ready")

@@ -1,0 +1,405 @@
+"""The translator: from a store and the keys that changed to what changed in the model.
+
+It keeps what it translated, unit by unit (a host, a backend), and translates again just the units that read a key
+which changed. Pure: its state is a function of the store's content, whatever the order of changes was.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from tidegate.findings import Finding, ObjectKey, Severity
+from tidegate.model import Backend, Certificate, CertificateInfo, Globals, Host, Labels, Match, Policy, Route
+from tidegate.resources.model import Ingress
+from tidegate.settings.resolve import GlobalSettings, read_configmap
+from tidegate.store import Store
+from tidegate.translate.acceptance import View, accept, is_ours
+from tidegate.translate.authentication import Users
+from tidegate.translate.backends import BackendName, BackendResult, translate_backend
+from tidegate.translate.certificates import InvalidCertificate, parse_secret
+from tidegate.translate.globals import translate_globals
+from tidegate.translate.hosts import Claim, HostResult, hosts_of, server_name, translate_host
+from tidegate.translate.options import Options
+from tidegate.translate.reader import Dependencies, Reader, Unit
+from tidegate.translate.routes import RouteContext
+
+
+class DefaultRoute(msgspec.Struct, frozen=True):
+    """What the data plane needs for requests that no host takes; `default_backend` may be empty."""
+
+    default_backend: str
+    default_route: Route
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """What an update changed: values by name, None for what is gone."""
+
+    hosts: dict[str, Host | None]
+    backends: dict[str, Backend | None]
+    certificates: dict[str, Certificate | None]
+    accepted: dict[ObjectKey, Ingress | None]
+    views: frozenset[ObjectKey]
+    globals_changed: bool
+
+    @property
+    def empty(self) -> bool:
+        return not (self.hosts or self.backends or self.certificates or self.views or self.globals_changed)
+
+
+T = TypeVar("T")
+
+
+class Translator:
+    """See the module. `accepted` are the last accepted revisions of an earlier run, by key."""
+
+    def __init__(self, options: Options, accepted: Mapping[ObjectKey, Ingress] | None = None) -> None:
+        self.options = options
+        self._settings, self._global_findings = read_configmap(None)
+        self.globals: Globals = translate_globals(self._settings, options)
+        self._views: dict[ObjectKey, View] = {}
+        self._last: dict[ObjectKey, Ingress] = dict(accepted or {})
+        self._before_last: dict[ObjectKey, Ingress | None] = {}
+        self._refused: dict[ObjectKey, tuple[Ingress, Finding]] = {}
+        self._by_host: defaultdict[str, set[ObjectKey]] = defaultdict(set)
+        self._by_backend: defaultdict[str, set[ObjectKey]] = defaultdict(set)
+        self._dependencies = Dependencies()
+        self._hosts: dict[str, HostResult] = {}
+        self._claims: defaultdict[str, dict[str, Claim]] = defaultdict(dict)
+        self._backends: dict[str, BackendResult] = {}
+        self._backend_users: defaultdict[str, set[str]] = defaultdict(set)
+        self._backend_names: dict[str, BackendName] = {}
+        self._published_hosts: dict[str, Host] = {}
+        self._published_certificates: dict[str, Certificate] = {}
+        self._default_findings: tuple[Finding, ...] = ()
+        self._default_certificate: Certificate | None = None
+        self._default_info: CertificateInfo | None = None
+        self.default_backend: BackendName | None = None
+
+    # -- results ------------------------------------------------------------------------------------------------
+
+    @property
+    def views(self) -> Mapping[ObjectKey, View]:
+        """The Ingresses that are ours."""
+        return self._views
+
+    @property
+    def settings(self) -> GlobalSettings:
+        return self._settings
+
+    @property
+    def hosts(self) -> Mapping[str, Host]:
+        """All names that are served, aliases and redirecting ones included."""
+        return self._published_hosts
+
+    @property
+    def backends(self) -> dict[str, Backend]:
+        return {name: result.backend for name, result in self._backends.items()}
+
+    @property
+    def certificates(self) -> Mapping[str, Certificate]:
+        return self._published_certificates
+
+    @property
+    def certificate_infos(self) -> tuple[tuple[str, CertificateInfo], ...]:
+        """Host and certificate, for display; `_` for the default one."""
+        rows = [(name, info) for name, result in sorted(self._hosts.items()) for info in result.certificates]
+        return (("_", self._default_info), *rows) if self._default_info else tuple(rows)
+
+    def policies(self) -> tuple[dict[str, Policy], dict[str, int]]:
+        """The policies that routes name, and how many routes name each."""
+        found: dict[str, Policy] = {}
+        users: defaultdict[str, int] = defaultdict(int)
+        for result in self._hosts.values():
+            found.update(result.policies)
+            for route in result.host.routes:
+                if route.policy:
+                    users[route.policy] += 1
+        return found, dict(users)
+
+    def users(self) -> frozenset[Users]:
+        """The htpasswd files that routes refer to."""
+        return frozenset(item for result in self._hosts.values() for item in result.users)
+
+    def dns_names(self) -> frozenset[str]:
+        """Host names whose addresses are wanted."""
+        return frozenset(name for result in self._backends.values() for name in result.names)
+
+    def default_route(self) -> DefaultRoute:
+        name = self.default_backend
+        labels = Labels(service=name.service, port=str(name.port)) if name else Labels()
+        return DefaultRoute(str(name) if name else "", Route(Match.PREFIX, "/", labels))
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything there is to say, in a stable order."""
+        found = set(self._global_findings) | set(self._default_findings)
+        for view in self._views.values():
+            found.update(view.findings)
+        for result in self._hosts.values():
+            found.update(result.findings)
+        for backend in self._backends.values():
+            found.update(backend.findings)
+        return tuple(sorted(found))
+
+    def findings_of(self, key: ObjectKey) -> tuple[Finding, ...]:
+        """The findings about one Ingress, those of its hosts included."""
+        view = self._views.get(key)
+        if view is None:
+            return ()
+        found = set(view.findings)
+        for host in hosts_of(view):
+            result = self._hosts.get(host)
+            found.update(item for item in (result.findings if result else ()) if item.object == key)
+        return tuple(sorted(found))
+
+    # -- update -------------------------------------------------------------------------------------------------
+
+    def refuse(self, policies: Iterable[str], message: str) -> set[ObjectKey]:
+        """NGINX did not take these policies: the revisions that brought them are not accepted after all.
+
+        Returns the keys to update. A revision stays refused until its Ingress changes.
+        """
+        bad = set(policies)
+        keys: set[ObjectKey] = set()
+        for result in self._hosts.values():
+            for route in result.host.routes:
+                if route.policy in bad:
+                    keys.add(ObjectKey("Ingress", route.labels.namespace, route.labels.ingress))
+        for key in keys:
+            view = self._views[key]
+            finding = Finding(key, "metadata.annotations", Severity.ERROR, "Rejected", f"NGINX says: {message}")
+            self._refused[key] = (view.ingress, finding)
+            if self._last.get(key) == view.ingress:
+                previous = self._before_last.get(key)
+                if previous is None or previous == view.ingress:
+                    self._last.pop(key, None)
+                else:
+                    self._last[key] = previous
+        return keys
+
+    def update(self, store: Store, changed: Iterable[ObjectKey]) -> Delta:
+        """Translate again what the changed keys touch."""
+        changed = set(changed)
+        globals_changed = self._update_globals(store, changed)
+        dirty_hosts, dirty_backends, views, accepted = self._update_views(store, changed, globals_changed)
+        for key in changed:
+            for unit in self._dependencies.of(key):
+                (dirty_hosts if unit.kind == "host" else dirty_backends).add(unit.name)
+        dirty_names, more_backends = self._update_hosts(store, dirty_hosts)
+        backends = self._update_backends(store, dirty_backends | more_backends)
+        hosts, certificates = self._publish(dirty_names)
+        default = self._default_certificate
+        if self._published_certificates.get("_") != default:
+            certificates["_"] = default
+            if default is None:
+                self._published_certificates.pop("_", None)
+            else:
+                self._published_certificates["_"] = default
+        return Delta(hosts, backends, certificates, accepted, frozenset(views), globals_changed)
+
+    def _update_globals(self, store: Store, changed: set[ObjectKey]) -> bool:
+        options = self.options
+        before = (self.globals, self.default_backend, self._settings)
+        if options.configmap in changed and options.configmap is not None:
+            configmap = store.configmap(options.configmap.namespace, options.configmap.name)
+            self._settings, self._global_findings = read_configmap(configmap)
+            self.globals = translate_globals(self._settings, options)
+        self._default_findings = ()
+        if options.default_backend is not None:
+            self._update_default_backend(store, options.default_backend)
+        if options.default_certificate is not None:
+            self._update_default_certificate(store, options.default_certificate)
+        return before != (self.globals, self.default_backend, self._settings)
+
+    def _update_default_backend(self, store: Store, key: ObjectKey) -> None:
+        service = store.service(key.namespace, key.name)
+        if service is None or not service.ports:
+            self.default_backend = None
+            finding = Finding(key, "", Severity.WARNING, "BackendNotFound", "the default backend's Service is missing")
+            self._default_findings += (finding,)
+        else:
+            self.default_backend = BackendName(key.namespace, key.name, service.ports[0].port)
+
+    def _update_default_certificate(self, store: Store, key: ObjectKey) -> None:
+        self._default_certificate = self._default_info = None
+        secret = store.secret(key.namespace, key.name)
+        message = "the default certificate's Secret is missing"
+        if secret is not None:
+            try:
+                bundle = parse_secret(secret)
+            except InvalidCertificate as error:
+                message = str(error)
+            else:
+                self._default_certificate = Certificate("_", (bundle.pair,))
+                self._default_info = bundle.info
+                return
+        finding = Finding(key, "", Severity.WARNING, "CertificateInvalid", f"{message}; a self-signed one is shown")
+        self._default_findings += (finding,)
+
+    def _update_views(
+        self, store: Store, changed: set[ObjectKey], everything: bool
+    ) -> tuple[set[str], set[str], set[ObjectKey], dict[ObjectKey, Ingress | None]]:
+        classes = any(key.kind in ("IngressClass", "Namespace") for key in changed)
+        if everything or classes:
+            keys = set(store.ingresses) | set(self._views)
+        else:
+            keys = {key for key in changed if key.kind == "Ingress"}
+        hosts: set[str] = set()
+        backends: set[str] = set()
+        touched: set[ObjectKey] = set()
+        accepted: dict[ObjectKey, Ingress | None] = {}
+        for key in keys:
+            former = self._views.get(key)
+            view = self._view(store, key)
+            if former == view and not everything:
+                continue
+            touched.add(key)
+            for version in (former, view):
+                if version is not None:
+                    hosts |= hosts_of(version)
+                    backends |= _backend_ids(version)
+            self._index(key, former, view)
+            last = view.last if view else None
+            if self._last.get(key) != last:
+                accepted[key] = last
+                self._before_last[key] = self._last.get(key)
+                if last is None:
+                    self._last.pop(key, None)
+                else:
+                    self._last[key] = last
+        if everything:
+            hosts |= set(self._hosts)
+            backends |= set(self._backends)
+            if self.default_backend is not None:
+                backends.add(str(self.default_backend))
+        return hosts, backends, touched, accepted
+
+    def _view(self, store: Store, key: ObjectKey) -> View | None:
+        ingress = store.ingresses.get(key)
+        if ingress is None or not is_ours(ingress, store, self.options):
+            return None
+        revision, finding = self._refused.get(key, (None, None))
+        refused = finding if revision == ingress else None
+        if refused is None:
+            self._refused.pop(key, None)
+        return accept(ingress, self._last.get(key), self._settings, self.options, refused)
+
+    def _index(self, key: ObjectKey, former: View | None, view: View | None) -> None:
+        for index, version, add in ((self._by_host, former, False), (self._by_host, view, True)):
+            for host in hosts_of(version) if version else ():
+                (index[host].add if add else index[host].discard)(key)
+        for backend in _backend_ids(former) if former else ():
+            self._by_backend[backend].discard(key)
+        for backend in _backend_ids(view) if view else ():
+            self._by_backend[backend].add(key)
+        if view is None:
+            self._views.pop(key, None)
+        else:
+            self._views[key] = view
+
+    def _views_of(self, keys: Iterable[ObjectKey]) -> list[View]:
+        return sorted((self._views[key] for key in keys if key in self._views), key=lambda view: view.order)
+
+    def _update_hosts(self, store: Store, dirty: set[str]) -> tuple[set[str], set[str]]:
+        """Translate hosts; the names to publish anew and the backends whose users changed."""
+        names: set[str] = set()
+        backends: set[str] = set()
+        for host in dirty:
+            reader = Reader(store)
+            context = RouteContext(self._settings, self.globals.default_policy, self.options, reader)
+            views = self._views_of(self._by_host.get(host, ()))
+            result = translate_host(server_name(host), views, context) if views else None
+            self._dependencies.replace(Unit("host", host), reader.read)
+            former = self._hosts.get(host)
+            names |= {host} | set(former.claims if former else ()) | set(result.claims if result else ())
+            backends |= self._replace_host(host, former, result)
+        return names, backends
+
+    def _replace_host(self, host: str, former: HostResult | None, result: HostResult | None) -> set[str]:
+        before = {str(name): name for name in (former.backends if former else ())}
+        after = {str(name): name for name in (result.backends if result else ())}
+        for name in before.keys() - after.keys():
+            self._backend_users[name].discard(host)
+        for name in after.keys() - before.keys():
+            self._backend_users[name].add(host)
+            self._backend_names[name] = after[name]
+        for name in former.claims if former else ():
+            self._claims[name].pop(host, None)
+        for name, claim in (result.claims if result else {}).items():
+            self._claims[name][host] = claim
+        if result is None:
+            self._hosts.pop(host, None)
+        else:
+            self._hosts[host] = result
+        return set(before.keys() ^ after.keys())
+
+    def _update_backends(self, store: Store, dirty: set[str]) -> dict[str, Backend | None]:
+        changed: dict[str, Backend | None] = {}
+        default = self.default_backend
+        if default is not None:
+            self._backend_names[str(default)] = default
+        for name in dirty:
+            wanted = self._backend_users.get(name) or (default is not None and name == str(default))
+            former = self._backends.get(name)
+            if not wanted:
+                self._dependencies.replace(Unit("backend", name), set())
+                self._backend_users.pop(name, None)
+                self._backend_names.pop(name, None)
+                if self._backends.pop(name, None) is not None:
+                    changed[name] = None
+                continue
+            reader = Reader(store)
+            views = self._views_of(self._by_backend.get(name, ()))
+            settings = views[0].settings if views else None
+            result = translate_backend(self._backend_names[name], settings, reader, self.options)
+            self._dependencies.replace(Unit("backend", name), reader.read)
+            self._backends[name] = result
+            if former is None or former.backend != result.backend:
+                changed[name] = result.backend
+        return changed
+
+    def _publish(self, names: set[str]) -> tuple[dict[str, Host | None], dict[str, Certificate | None]]:
+        """A name belongs to the host of that name, else to the first host that claims it."""
+        hosts: dict[str, Host | None] = {}
+        certificates: dict[str, Certificate | None] = {}
+        for name in names:
+            result = self._hosts.get(name)
+            claims = self._claims.get(name)
+            if result is not None:
+                record, certificate = result.host, result.certificate
+            elif claims:
+                record, certificate = claims[min(claims)]
+            else:
+                record, certificate = None, None
+                self._claims.pop(name, None)
+            _note(hosts, self._published_hosts, name, record)
+            _note(certificates, self._published_certificates, name, certificate)
+        return hosts, certificates
+
+
+def _note(changes: dict[str, T | None], published: dict[str, T], name: str, value: T | None) -> None:
+    if published.get(name) == value:
+        return
+    changes[name] = value
+    if value is None:
+        del published[name]
+    else:
+        published[name] = value
+
+
+def _backend_ids(view: View) -> set[str]:
+    """The Service ports that an Ingress names: the oldest to name one decides how it is balanced."""
+    namespace = view.ingress.metadata.namespace
+    found = {
+        str(BackendName(namespace, path.backend.service, path.backend.port))
+        for rule in view.ingress.rules
+        for path in rule.paths or ()
+        if path.backend is not None
+    }
+    if view.ingress.default_backend is not None:
+        backend = view.ingress.default_backend
+        found.add(str(BackendName(namespace, backend.service, backend.port)))
+    return found

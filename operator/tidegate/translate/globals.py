@@ -1,0 +1,127 @@
+"""Global settings to the model: what holds for every route, and the policy of a route that says nothing."""
+
+from __future__ import annotations
+
+from tidegate.model import Globals, Policy, Upstream
+from tidegate.settings import configmap as cm
+from tidegate.settings.resolve import GlobalSettings
+from tidegate.translate.options import Options
+
+
+def next_upstream(conditions: tuple[str, ...], settings: GlobalSettings) -> tuple[str, ...]:
+    """The conditions for another try; `non_idempotent` joins them when the ConfigMap says so, and comes last."""
+    found = [item for item in conditions if item != "non_idempotent"]
+    if "off" in found:
+        return ("off",)
+    if "non_idempotent" in conditions or settings.get(cm.RETRY_NON_IDEMPOTENT):
+        found.append("non_idempotent")
+    return tuple(found)
+
+
+def busy_buffers(number: int, size: int, busy: int) -> int:
+    """0 for NGINX's own choice, or a size that it takes next to these buffers: at least one, at most all but one."""
+    if not busy:
+        return size if number < 3 else 0  # its own choice, two buffers, does not fit
+    return max(size, min(busy, (number - 1) * size))
+
+
+def default_policy(settings: GlobalSettings) -> Policy:
+    """The policy of routes whose Ingress overrides nothing; their location is the outer one."""
+    number, size = settings.get(cm.PROXY_BUFFERS_NUMBER), settings.get(cm.PROXY_BUFFER_SIZE)
+    buffering = settings.get(cm.PROXY_BUFFERING)
+    return Policy(
+        body_limit=settings.get(cm.PROXY_BODY_SIZE),
+        buffering=buffering,
+        request_buffering=settings.get(cm.PROXY_REQUEST_BUFFERING),
+        buffers_number=number,
+        buffer_size=size,
+        busy_buffers_size=busy_buffers(number, size, settings.get(cm.PROXY_BUSY_BUFFERS_SIZE) or 0),
+        max_temp_file_size=temp_file_size(settings.get(cm.PROXY_MAX_TEMP_FILE_SIZE), size),
+        client_body_buffer_size=settings.get(cm.CLIENT_BODY_BUFFER_SIZE),
+        http_version="1.0" if settings.get(cm.PROXY_HTTP_VERSION) == "1.0" else "1.1",
+        next_upstream=next_upstream(settings.get(cm.PROXY_NEXT_UPSTREAM), settings),
+        next_upstream_timeout=settings.get(cm.PROXY_NEXT_UPSTREAM_TIMEOUT),
+        upstream=Upstream("http"),
+        limit_rate=settings.get(cm.LIMIT_RATE) if buffering else 0,
+        limit_rate_after=settings.get(cm.LIMIT_RATE_AFTER) if buffering else 0,
+        access=bool(settings.get(cm.WHITELIST_SOURCE_RANGE) or settings.get(cm.DENYLIST_SOURCE_RANGE)),
+        intercept=settings.get(cm.CUSTOM_HTTP_ERRORS),
+        intercept_backend=not settings.get(cm.DISABLE_PROXY_INTERCEPT_ERRORS),
+    )
+
+
+def temp_file_size(wanted: int, buffer_size: int) -> int:
+    """0 for no file, else at least what NGINX asks for: one buffer of 8k or the head's buffer."""
+    return max(wanted, 16384, 2 * buffer_size) if wanted else 0
+
+
+def _hsts(settings: GlobalSettings) -> str:
+    if not settings.get(cm.HSTS):
+        return ""
+    text = f"max-age={settings.get(cm.HSTS_MAX_AGE)}"
+    if settings.get(cm.HSTS_INCLUDE_SUBDOMAINS):
+        text += "; includeSubDomains"
+    return text + ("; preload" if settings.get(cm.HSTS_PRELOAD) else "")
+
+
+def _log_escape(settings: GlobalSettings) -> str:
+    if settings.get(cm.LOG_FORMAT_ESCAPE_NONE):
+        return "none"
+    return "json" if settings.get(cm.LOG_FORMAT_ESCAPE_JSON) else ""
+
+
+def translate_globals(settings: GlobalSettings, options: Options) -> Globals:
+    """Everything that is one value for the whole data plane."""
+    get = settings.get
+    number, size = get(cm.LARGE_CLIENT_HEADER_BUFFERS)
+    cache = get(cm.SSL_SESSION_CACHE_SIZE) if get(cm.SSL_SESSION_CACHE) else 0
+    return Globals(
+        default_policy=default_policy(settings),
+        connect_timeout=get(cm.PROXY_CONNECT_TIMEOUT),
+        send_timeout=get(cm.PROXY_SEND_TIMEOUT),
+        read_timeout=get(cm.PROXY_READ_TIMEOUT),
+        tries=get(cm.PROXY_NEXT_UPSTREAM_TRIES),
+        workers=get(cm.WORKER_PROCESSES) or 0,
+        shutdown_timeout=get(cm.WORKER_SHUTDOWN_TIMEOUT) / 1000,
+        connections=get(cm.MAX_WORKER_CONNECTIONS) or 16384,
+        keep_alive=get(cm.KEEP_ALIVE),
+        keep_alive_requests=get(cm.KEEP_ALIVE_REQUESTS),
+        client_header_buffer_size=get(cm.CLIENT_HEADER_BUFFER_SIZE),
+        large_client_header_buffers=(number, size),
+        client_header_timeout=get(cm.CLIENT_HEADER_TIMEOUT),
+        client_body_timeout=get(cm.CLIENT_BODY_TIMEOUT),
+        upstream_keepalive=get(cm.UPSTREAM_KEEPALIVE_CONNECTIONS),
+        upstream_keepalive_time=get(cm.UPSTREAM_KEEPALIVE_TIME) / 1000,
+        upstream_keepalive_timeout=get(cm.UPSTREAM_KEEPALIVE_TIMEOUT),
+        upstream_keepalive_requests=get(cm.UPSTREAM_KEEPALIVE_REQUESTS),
+        hsts=_hsts(settings),
+        generate_request_id=get(cm.GENERATE_REQUEST_ID),
+        add_original_uri=get(cm.PROXY_ADD_ORIGINAL_URI_HEADER),
+        use_forwarded_headers=get(cm.USE_FORWARDED_HEADERS),
+        enable_real_ip=get(cm.ENABLE_REAL_IP),
+        forwarded_for_header=get(cm.FORWARDED_FOR_HEADER),
+        forwarded_host_header=get(cm.FORWARDED_HOST_HEADER),
+        trusted_networks=get(cm.PROXY_REAL_IP_CIDR),
+        full_forwarded_for=get(cm.COMPUTE_FULL_FORWARDED_FOR),
+        use_proxy_protocol=get(cm.USE_PROXY_PROTOCOL),
+        http2=get(cm.USE_HTTP2),
+        http2_max_concurrent_streams=get(cm.HTTP2_MAX_CONCURRENT_STREAMS),
+        server_tokens=get(cm.SERVER_TOKENS),
+        reuse_port=get(cm.REUSE_PORT),
+        ssl_protocols=get(cm.SSL_PROTOCOLS),
+        ssl_ciphers=get(cm.SSL_CIPHERS),
+        ssl_session_cache_size=cache,
+        ssl_session_timeout=get(cm.SSL_SESSION_TIMEOUT) // 1000,
+        ssl_session_tickets=get(cm.SSL_SESSION_TICKETS),
+        ssl_buffer_size=get(cm.SSL_BUFFER_SIZE),
+        ssl_reject_handshake=get(cm.SSL_REJECT_HANDSHAKE),
+        underscores_in_headers=get(cm.ENABLE_UNDERSCORES_IN_HEADERS),
+        ignore_invalid_headers=get(cm.IGNORE_INVALID_HEADERS),
+        default_type=get(cm.DEFAULT_TYPE),
+        limit_req_status=get(cm.LIMIT_REQ_STATUS_CODE),
+        limit_conn_status=get(cm.LIMIT_CONN_STATUS_CODE),
+        access_log="" if get(cm.DISABLE_ACCESS_LOG) else options.access_log,
+        log_format=get(cm.LOG_FORMAT_UPSTREAM),
+        log_escape=_log_escape(settings),
+        error_log_level=get(cm.ERROR_LOG_LEVEL),
+    )

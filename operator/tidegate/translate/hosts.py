@@ -1,0 +1,271 @@
+"""All Ingresses that mention a host, merged into one (reference: behaviour 1 to 3).
+
+The oldest Ingress wins a path, and it alone brings the host's certificate, aliases and implicit `/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from tidegate.findings import Finding, Severity
+from tidegate.model import CATCH_ALL, Certificate, CertificateInfo, Host, Match, Policy
+from tidegate.resources.model import IngressPath
+from tidegate.settings import annotations as ann
+from tidegate.settings import configmap as cm
+from tidegate.translate.acceptance import Hold, View
+from tidegate.translate.authentication import Users
+from tidegate.translate.backends import BackendName, name_of
+from tidegate.translate.certificates import Bundle, InvalidCertificate, covers, parse_secret
+from tidegate.translate.routes import Location, RouteContext, RouteResult, build_route, held_route, rewrites
+
+
+class Claim(NamedTuple):
+    """A further name that a host would like to have: an alias, or one that only redirects."""
+
+    record: Host
+    certificate: Certificate | None
+
+
+class HostResult(NamedTuple):
+    """What one host became. `policies` are those its routes name, `owners` the Ingresses whose rules it carries out."""
+
+    host: Host
+    certificate: Certificate | None
+    claims: dict[str, Claim]
+    policies: dict[str, Policy]
+    backends: frozenset[BackendName]
+    users: frozenset[Users]
+    certificates: tuple[CertificateInfo, ...]
+    findings: tuple[Finding, ...]
+
+
+PathKey = tuple[str, bool]
+
+
+def server_name(host: str) -> str:
+    """The name under which a rule's host is served: the catch-all for a rule without host."""
+    return host or CATCH_ALL
+
+
+def hosts_of(view: View) -> set[str]:
+    """The hosts that a change of this Ingress touches."""
+    names = {server_name(rule.host) for rule in view.ingress.rules}
+    if not view.ingress.rules:
+        names.add(CATCH_ALL)
+    return names
+
+
+def _paths(view: View, name: str) -> Iterable[tuple[str, IngressPath]]:
+    for number, rule in enumerate(view.ingress.rules):
+        if server_name(rule.host) == name:
+            for place, path in enumerate(rule.paths or ()):
+                yield f"spec.rules[{number}].http.paths[{place}]", path
+
+
+def _conflict(view: View, field: str, name: str, path: str, owner: View) -> Finding:
+    meta = owner.ingress.metadata
+    message = f"host {name!r} and path {path!r} belong to the older Ingress {meta.namespace}/{meta.name}"
+    return Finding(view.wanted.key, field, Severity.WARNING, "Conflict", message)
+
+
+def _merge(name: str, views: list[View]) -> tuple[dict[PathKey, Location], list[Finding]]:
+    """The locations declared for a host, each with the oldest Ingress that declares it."""
+    locations: dict[PathKey, Location] = {}
+    findings: list[Finding] = []
+    # An Ingress that was never accepted takes no path away from one that is.
+    ordered = sorted(views, key=lambda view: view.hold is Hold.NOT_FOUND)
+    for view in ordered:
+        namespace = view.ingress.metadata.namespace
+        for field, path in _paths(view, name):
+            if path.backend is None and view.hold is Hold.NONE:
+                message = "a backend of the kind `resource` cannot be served; the path is left to the host's default"
+                findings.append(Finding(view.wanted.key, f"{field}.backend", Severity.WARNING, "Ignored", message))
+                continue
+            key = (path.path or "/", path.path_type == "Exact")
+            if key in locations:
+                if locations[key].view.wanted.key != view.wanted.key:
+                    findings.append(_conflict(view, field, name, path.path, locations[key].view))
+                continue
+            backend = name_of(namespace, path.backend) if path.backend else None
+            locations[key] = Location(key[0], key[1], view, backend)
+    return locations, findings
+
+
+def _add_implicit_root(name: str, views: list[View], locations: dict[PathKey, Location]) -> None:
+    """A host answers everything: with the default backend and the settings of its oldest Ingress."""
+    root = ("/", False)
+    if name == CATCH_ALL:
+        for view in views:
+            backend = view.ingress.default_backend
+            if backend is not None and not view.ingress.rules and view.hold is Hold.NONE:
+                locations[root] = Location("/", False, view, name_of(view.ingress.metadata.namespace, backend))
+                return
+        return
+    accepted = [view for view in views if view.hold is Hold.NONE]
+    if root in locations or not accepted:
+        return
+    oldest = accepted[0]
+    backend = oldest.ingress.default_backend
+    named = name_of(oldest.ingress.metadata.namespace, backend) if backend else None
+    locations[root] = Location("/", False, oldest, named)
+
+
+def _needs_patterns(location: Location) -> bool:
+    if location.view.hold is not Hold.NONE:
+        return False
+    return location.view.settings.get(ann.USE_REGEX) or any(rewrites(form) for form in _forms(location))
+
+
+def _forms(location: Location) -> list[Location]:
+    """A Prefix path that is not used as a pattern stands for itself and for the same with a slash at its end."""
+    settings = location.view.settings
+    if location.exact or location.path.endswith("/") or settings.get(ann.USE_REGEX) or rewrites(location):
+        return [location]
+    return [location, location._replace(path=location.path + "/")]
+
+
+def _by_length(location: Location) -> tuple[int, bytes]:
+    path = location.path.encode()
+    return (-len(path), bytes(255 - byte for byte in path))
+
+
+def _canaries(
+    name: str, views: list[View], locations: dict[PathKey, Location]
+) -> dict[PathKey, tuple[View, BackendName]]:
+    """The first canary of each location that has the same path and type."""
+    found: dict[PathKey, tuple[View, BackendName]] = {}
+    for view in views:
+        if view.hold is not Hold.NONE:
+            continue
+        for _, path in _paths(view, name):
+            key = (path.path or "/", path.path_type == "Exact")
+            if key in locations and path.backend is not None and key not in found:
+                found[key] = (view, name_of(view.ingress.metadata.namespace, path.backend))
+    return found
+
+
+class _Certificates(NamedTuple):
+    """The certificate of a host, and what was found while looking for it."""
+
+    bundle: Bundle | None
+    findings: tuple[Finding, ...]
+
+
+def _bundle(view: View, number: int, secret: str, context: RouteContext) -> Bundle | Finding:
+    namespace = view.ingress.metadata.namespace
+    field = f"spec.tls[{number}].secretName"
+    found = context.reader.secret(namespace, secret)
+    if found is None:
+        message = f"there is no Secret {namespace}/{secret}; the default certificate is shown"
+        return Finding(view.wanted.key, field, Severity.WARNING, "CertificateInvalid", message)
+    try:
+        return parse_secret(found)
+    except InvalidCertificate as error:
+        message = f"Secret {namespace}/{secret}: {error}; the default certificate is shown"
+        return Finding(view.wanted.key, field, Severity.WARNING, "CertificateInvalid", message)
+
+
+def _find_certificate(name: str, views: list[View], context: RouteContext) -> _Certificates:
+    view = next((view for view in views if view.ingress.tls and view.hold is not Hold.NOT_FOUND), None)
+    if view is None or name == CATCH_ALL:
+        return _Certificates(None, ())
+    findings: list[Finding] = []
+    entries = list(enumerate(view.ingress.tls))
+    listed = [(number, tls) for number, tls in entries if name in (host.lower() for host in tls.hosts)]
+    for number, tls in listed[:1] or entries:
+        if not tls.secret_name:
+            continue
+        bundle = _bundle(view, number, tls.secret_name, context)
+        if isinstance(bundle, Finding):
+            findings.append(bundle)
+        elif covers(bundle.names, name):
+            return _Certificates(bundle, tuple(findings))
+        elif listed:
+            names = ", ".join(bundle.names) or "no name"
+            message = f"the certificate is for {names}, not for {name!r}; the default certificate is shown"
+            field = f"spec.tls[{number}].secretName"
+            findings.append(Finding(view.wanted.key, field, Severity.WARNING, "CertificateInvalid", message))
+    return _Certificates(None, tuple(findings))
+
+
+def _certificate(name: str, bundle: Bundle | None) -> Certificate | None:
+    return Certificate(name, (bundle.pair,)) if bundle is not None and covers(bundle.names, name) else None
+
+
+def _claims(name: str, views: list[View], bundle: Bundle | None, context: RouteContext) -> dict[str, Claim]:
+    claims: dict[str, Claim] = {}
+    accepted = [view for view in views if view.hold is Hold.NONE]
+    aliases = next((found for view in accepted if (found := view.settings.get(ann.SERVER_ALIAS))), ())
+    for alias in aliases:
+        if alias != name:
+            certificate = _certificate(alias, bundle)
+            claims[alias] = Claim(Host(alias, alias_of=name, tls=certificate is not None), certificate)
+    if name != CATCH_ALL and any(view.settings.get(ann.FROM_TO_WWW_REDIRECT) for view in accepted):
+        other = name.removeprefix("www.") if name.startswith("www.") else f"www.{name}"
+        record = Host(other, redirect_to=name, redirect_status=context.globals.get(cm.HTTP_REDIRECT_CODE))
+        claims.setdefault(other, Claim(record, _certificate(other, bundle)))
+    return claims
+
+
+def _app_root(locations: list[Location]) -> str:
+    """That of the longest path that has one."""
+    for location in locations:
+        if location.view.hold is Hold.NONE and (root := location.view.settings.get(ann.APP_ROOT)):
+            return root
+    return ""
+
+
+def translate_host(name: str, views: list[View], context: RouteContext) -> HostResult | None:
+    """Merge the Ingresses (oldest first) that mention a host; None when nothing of them is left to serve."""
+    ordinary = [view for view in views if not view.canary]
+    locations, findings = _merge(name, ordinary)
+    _add_implicit_root(name, ordinary, locations)
+    if not locations and not ordinary:
+        return None
+    canaries = _canaries(name, [view for view in views if view.canary], locations)
+    patterns = any(_needs_patterns(location) for location in locations.values())
+    ordered = sorted(locations.values(), key=_by_length)
+    results = [
+        result
+        for location in ordered
+        for result in _routes(location, patterns, canaries.get((location.path, location.exact)), context)
+    ]
+    tls = _find_certificate(name, ordinary, context)
+    certificate = _certificate(name, tls.bundle)
+    host = Host(
+        name,
+        routes=tuple(result.route for result in results),
+        tls=name != CATCH_ALL and any(view.ingress.tls for view in ordinary if view.hold is not Hold.NOT_FOUND),
+        regex=patterns,
+        app_root=_app_root(ordered),
+    )
+    return HostResult(
+        host,
+        certificate,
+        _claims(name, ordinary, tls.bundle, context),
+        {result.policy.digest: result.policy for result in results if result.policy},
+        frozenset(backend for result in results for backend in result.backends),
+        frozenset(result.users for result in results if result.users),
+        (tls.bundle.info,) if certificate and tls.bundle else (),
+        tuple(findings) + tls.findings + tuple(item for result in results for item in result.findings),
+    )
+
+
+def _routes(
+    location: Location, patterns: bool, canary: tuple[View, BackendName] | None, context: RouteContext
+) -> list[RouteResult]:
+    if location.view.hold is not Hold.NONE:
+        return [held_route(location, _match(location, patterns))]
+    if not patterns:
+        return [build_route(location, _match(location, patterns), canary, context)]
+    forms = _forms(location)
+    if len(forms) == 2 and not rewrites(forms[1]):
+        forms = forms[:1]  # as a pattern the bare path takes the other form as well
+    return [build_route(form, Match.REGEX, canary, context) for form in reversed(forms)]
+
+
+def _match(location: Location, patterns: bool) -> Match:
+    if patterns:
+        return Match.REGEX
+    return Match.EXACT if location.exact else Match.PREFIX

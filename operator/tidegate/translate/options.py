@@ -1,0 +1,34 @@
+"""What the command line says that changes the meaning of objects."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from tidegate.findings import ObjectKey
+
+DEFAULT_PREFIX = "nginx.ingress.kubernetes.io"
+
+
+class Options(msgspec.Struct, frozen=True):
+    """The flags of the same names (contract 2); object references are keys or None."""
+
+    ingress_class: str = "nginx"
+    controller_class: str = "k8s.io/ingress-nginx"
+    ingress_class_by_name: bool = False
+    watch_ingress_without_class: bool = False
+    watch_namespace: str = ""
+    annotations_prefix: str = DEFAULT_PREFIX
+    validate_annotations: bool = True
+    deep_inspect: bool = True
+    disable_catch_all: bool = False
+    disable_external_name: bool = False
+    configmap: ObjectKey | None = None
+    default_backend: ObjectKey | None = None
+    default_certificate: ObjectKey | None = None
+    host_ownership: Literal["merge", "namespace"] = "merge"
+    https_port: int = 443
+    access_log: str = ""
+    pod_name: str = ""
+    pod_namespace: str = ""

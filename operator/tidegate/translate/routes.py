@@ -1,0 +1,285 @@
+"""One location of a host, with the settings of its Ingress, to a route and its policy."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from tidegate.findings import Finding, Severity
+from tidegate.model import (
+    Access,
+    Affinity,
+    Canary,
+    Labels,
+    Match,
+    Policy,
+    RateLimit,
+    Redirect,
+    Rewrite,
+    Route,
+    TLSRedirect,
+    Upstream,
+)
+from tidegate.settings import annotations as ann
+from tidegate.settings import configmap as cm
+from tidegate.settings.resolve import GlobalSettings, IngressSettings
+from tidegate.translate.acceptance import Hold, View
+from tidegate.translate.authentication import Denied, Users, basic_auth
+from tidegate.translate.backends import BackendName
+from tidegate.translate.globals import busy_buffers, next_upstream, temp_file_size
+from tidegate.translate.options import Options
+from tidegate.translate.reader import Reader
+
+
+class Location(NamedTuple):
+    """A path of a host and who declared it; `backend` is None for the default backend."""
+
+    path: str
+    exact: bool
+    view: View
+    backend: BackendName | None
+
+
+class RouteResult(NamedTuple):
+    route: Route
+    policy: Policy | None  # None: the default one
+    backends: tuple[BackendName, ...]
+    users: Users | None
+    findings: tuple[Finding, ...]
+
+
+class RouteContext(NamedTuple):
+    """What all routes of one translation share."""
+
+    globals: GlobalSettings
+    default_policy: Policy
+    options: Options
+    reader: Reader
+
+
+def scope_of(view: View) -> str:
+    """What counters of one Ingress begin with: 16 hex digits of its namespace, name and UID."""
+    meta = view.ingress.metadata
+    return hashlib.sha256(f"{meta.namespace}/{meta.name}/{meta.uid}".encode()).hexdigest()[:16]
+
+
+def rewrites(location: Location) -> bool:
+    """Whether the path of this location is replaced; a target that equals the path says nothing."""
+    target = location.view.settings.get(ann.REWRITE_TARGET)
+    return bool(target) and target != location.path
+
+
+def _field(view: View, name: str, context: RouteContext) -> str:
+    return f"metadata.annotations[{context.options.annotations_prefix}/{name}]"
+
+
+def _redirect(settings: IngressSettings) -> Redirect | None:
+    relative = settings.get(ann.RELATIVE_REDIRECTS)
+    if target := settings.get(ann.TEMPORAL_REDIRECT):
+        code = settings.get(ann.TEMPORAL_REDIRECT_CODE)
+        return Redirect(code if 300 <= code <= 307 else 302, target, relative)
+    if target := settings.get(ann.PERMANENT_REDIRECT):
+        code = settings.get(ann.PERMANENT_REDIRECT_CODE)
+        return Redirect(code if 300 <= code <= 308 else 301, target, relative)
+    return None
+
+
+def _tls_redirect(location: Location, context: RouteContext) -> TLSRedirect | None:
+    settings = location.view.settings
+    force = settings.get(ann.FORCE_SSL_REDIRECT)
+    if not force and not settings.get(ann.SSL_REDIRECT):
+        return None
+    if location.path.startswith(context.globals.get(cm.NO_TLS_REDIRECT_LOCATIONS)):
+        return None
+    return TLSRedirect(
+        status=context.globals.get(cm.HTTP_REDIRECT_CODE),
+        force=force,
+        keep_slash=settings.get(ann.PRESERVE_TRAILING_SLASH),
+        port=context.options.https_port if settings.get(ann.USE_PORT_IN_REDIRECTS) else 0,
+    )
+
+
+def _rewrite(location: Location) -> Rewrite | None:
+    if not rewrites(location):
+        return None
+    settings = location.view.settings
+    return Rewrite(location.path, settings.get(ann.REWRITE_TARGET), settings.get(ann.X_FORWARDED_PREFIX) or "")
+
+
+def _affinity(location: Location) -> Affinity | None:
+    settings = location.view.settings
+    if settings.get(ann.AFFINITY) != "cookie":
+        return None
+    return Affinity(
+        cookie=settings.get(ann.SESSION_COOKIE_NAME),
+        path=settings.get(ann.SESSION_COOKIE_PATH) or location.path,
+        mode="persistent" if settings.get(ann.AFFINITY_MODE) == "persistent" else "balanced",
+        domain=settings.get(ann.SESSION_COOKIE_DOMAIN),
+        expires=settings.get(ann.SESSION_COOKIE_EXPIRES),
+        max_age=settings.get(ann.SESSION_COOKIE_MAX_AGE),
+        secure=settings.get(ann.SESSION_COOKIE_SECURE),
+        same_site=settings.get(ann.SESSION_COOKIE_SAMESITE),
+        conditional_same_site=settings.get(ann.SESSION_COOKIE_CONDITIONAL_SAMESITE_NONE),
+        change_on_failure=settings.get(ann.SESSION_COOKIE_CHANGE_ON_FAILURE),
+    )
+
+
+def canary_of(view: View, backend: BackendName) -> Canary:
+    """The rules of a canary Ingress for one of its paths."""
+    settings = view.settings
+    total = settings.get(ann.CANARY_WEIGHT_TOTAL)
+    return Canary(
+        backend=str(backend),
+        header=settings.get(ann.CANARY_BY_HEADER),
+        header_value=settings.get(ann.CANARY_BY_HEADER_VALUE),
+        header_pattern=settings.get(ann.CANARY_BY_HEADER_PATTERN),
+        cookie=settings.get(ann.CANARY_BY_COOKIE),
+        weight=settings.get(ann.CANARY_WEIGHT),
+        total=max(total, 100),
+        sticky=settings.get(ann.AFFINITY_CANARY_BEHAVIOR) != "legacy",
+    )
+
+
+def _access(settings: IngressSettings) -> Access | None:
+    allow, deny = settings.get(ann.ALLOWLIST_SOURCE_RANGE), settings.get(ann.DENYLIST_SOURCE_RANGE)
+    return Access(allow, deny) if allow or deny else None
+
+
+def _rates(settings: IngressSettings) -> tuple[RateLimit, ...]:
+    factor = settings.get(ann.LIMIT_BURST_MULTIPLIER)
+    found = []
+    for setting, unit in ((ann.LIMIT_RPS, "s"), (ann.LIMIT_RPM, "m")):
+        rate = settings.get(setting)
+        if rate > 0:
+            found.append(RateLimit(rate, "s" if unit == "s" else "m", max(rate * factor, 0)))
+    return tuple(found)
+
+
+def _policy(location: Location, context: RouteContext, auth: bool, access: bool) -> Policy:
+    settings = location.view.settings
+    number, size = settings.get(ann.PROXY_BUFFERS_NUMBER), settings.get(ann.PROXY_BUFFER_SIZE)
+    buffering = settings.get(ann.PROXY_BUFFERING)
+    return Policy(
+        body_limit=settings.get(ann.PROXY_BODY_SIZE),
+        buffering=buffering,
+        request_buffering=settings.get(ann.PROXY_REQUEST_BUFFERING),
+        buffers_number=number,
+        buffer_size=size,
+        busy_buffers_size=busy_buffers(number, size, settings.get(ann.PROXY_BUSY_BUFFERS_SIZE) or 0),
+        max_temp_file_size=temp_file_size(settings.get(ann.PROXY_MAX_TEMP_FILE_SIZE), size),
+        client_body_buffer_size=settings.get(ann.CLIENT_BODY_BUFFER_SIZE),
+        http_version="1.0" if settings.get(ann.PROXY_HTTP_VERSION) == "1.0" else "1.1",
+        next_upstream=next_upstream(settings.get(ann.PROXY_NEXT_UPSTREAM), context.globals),
+        next_upstream_timeout=settings.get(ann.PROXY_NEXT_UPSTREAM_TIMEOUT),
+        upstream=Upstream("https" if settings.get(ann.BACKEND_PROTOCOL) == "HTTPS" and location.backend else "http"),
+        rates=_rates(settings),
+        connections=max(settings.get(ann.LIMIT_CONNECTIONS), 0),
+        limit_rate=max(settings.get(ann.LIMIT_RATE), 0) if buffering else 0,
+        limit_rate_after=max(settings.get(ann.LIMIT_RATE_AFTER), 0) if buffering else 0,
+        access=access,
+        auth=auth,
+        own_host=bool(settings.get(ann.UPSTREAM_VHOST)),
+        satisfy_any=settings.get(ann.SATISFY) == "any" and auth and access,
+        intercept=settings.get(ann.CUSTOM_HTTP_ERRORS),
+        intercept_backend=not settings.get(ann.DISABLE_PROXY_INTERCEPT_ERRORS),
+        access_log=settings.get(ann.ENABLE_ACCESS_LOG),
+    )
+
+
+def labels_of(location: Location) -> Labels:
+    meta = location.view.ingress.metadata
+    backend = location.backend
+    return Labels(
+        meta.namespace,
+        meta.name,
+        backend.service if backend else "",
+        str(backend.port) if backend else "",
+        location.path,
+    )
+
+
+def _differing(value: int, default: int) -> int | None:
+    return None if value == default else value
+
+
+def held_route(location: Location, match: Match) -> RouteResult:
+    """What stands on a path whose Ingress is not accepted, or whose security settings cannot be carried out."""
+    closed = location.view.hold is not Hold.NOT_FOUND
+    route = Route(match, location.path, labels_of(location), status=503 if closed else 0, refused=not closed)
+    return RouteResult(route, None, (), None, ())
+
+
+def _unsupported_protocol(location: Location, context: RouteContext) -> tuple[Finding, ...]:
+    protocol = location.view.settings.get(ann.BACKEND_PROTOCOL)
+    if protocol in ("HTTP", "HTTPS"):
+        return ()
+    field = _field(location.view, "backend-protocol", context)
+    message = f"found {protocol}, supported so far: HTTP and HTTPS; HTTP is spoken"
+    return (Finding(location.view.ingress.key, field, Severity.WARNING, "NotYetSupported", message),)
+
+
+def build_route(
+    location: Location, match: Match, canary: tuple[View, BackendName] | None, context: RouteContext
+) -> RouteResult:
+    """The route of an accepted Ingress; a security setting that cannot be carried out makes it answer 503."""
+    view, settings = location.view, location.view.settings
+    if view.hold is not Hold.NONE or settings.denied_at(location.path):
+        return held_route(location, match)
+    namespace = view.ingress.metadata.namespace
+    auth, users = None, None
+    if not location.path.startswith(context.globals.get(cm.NO_AUTH_LOCATIONS)):
+        try:
+            if found := basic_auth(settings, context.globals, namespace, context.reader):
+                auth, users = found
+        except Denied as denied:
+            field = _field(view, denied.field, context)
+            finding = Finding(view.ingress.key, field, Severity.ERROR, "Denied", f"{denied}; its paths answer 503")
+            route = Route(match, location.path, labels_of(location), status=503)
+            return RouteResult(route, None, (), None, (finding,))
+
+    access = _access(settings)
+    policy = _policy(location, context, auth is not None, access is not None)
+    own_policy = None if policy == context.default_policy else policy
+    fallback = _fallback(settings, namespace, context)
+    own_errors = settings.is_set(ann.CUSTOM_HTTP_ERRORS)
+    rules = canary_of(*canary) if canary else None
+    limited = bool(policy.rates or policy.connections)
+    globals_ = context.globals
+    route = Route(
+        match=match,
+        path=location.path,
+        labels=labels_of(location),
+        backend=str(location.backend) if location.backend else "",
+        policy=own_policy.digest if own_policy else "",
+        redirect=_redirect(settings),
+        tls_redirect=_tls_redirect(location, context),
+        rewrite=_rewrite(location),
+        body_limit=_differing(policy.body_limit, context.default_policy.body_limit),
+        connect_timeout=_differing(settings.get(ann.PROXY_CONNECT_TIMEOUT), globals_.get(cm.PROXY_CONNECT_TIMEOUT)),
+        send_timeout=_differing(settings.get(ann.PROXY_SEND_TIMEOUT), globals_.get(cm.PROXY_SEND_TIMEOUT)),
+        read_timeout=_differing(settings.get(ann.PROXY_READ_TIMEOUT), globals_.get(cm.PROXY_READ_TIMEOUT)),
+        tries=_differing(settings.get(ann.PROXY_NEXT_UPSTREAM_TRIES), globals_.get(cm.PROXY_NEXT_UPSTREAM_TRIES)),
+        canary=rules,
+        affinity=_affinity(location) if location.backend else None,
+        limit_scope=scope_of(view) if limited else "",
+        limit_exempt=settings.get(ann.LIMIT_ALLOWLIST) if limited else (),
+        access=access,
+        auth=auth,
+        upstream_host=settings.get(ann.UPSTREAM_VHOST) or "",
+        fallback=str(fallback) if fallback and location.backend else "",
+        error_backend=str(fallback) if fallback and own_errors else "",
+        intercepts=bool(policy.intercept),
+    )
+    backends = [item for item in (location.backend, canary[1] if canary else None, fallback) if item]
+    return RouteResult(route, own_policy, tuple(backends), users, _unsupported_protocol(location, context))
+
+
+def _fallback(settings: IngressSettings, namespace: str, context: RouteContext) -> BackendName | None:
+    """The Service of the default-backend annotation with its first port; None when there is no such Service."""
+    name = settings.get(ann.DEFAULT_BACKEND)
+    if not name:
+        return None
+    service = context.reader.service(namespace, name)
+    if service is None or not service.ports:
+        return None
+    return BackendName(namespace, name, service.ports[0].port)

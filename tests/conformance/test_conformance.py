@@ -1,0 +1,291 @@
+"""The black-box cases against `tidegate up` with a real NGINX: one test for each case.
+
+A group is a set of cases that one controller, started with certain flags, has to pass. Its controller and the runner
+(`run.py`) run once, with just the cases that were asked for; each test then looks up its own case in the result.
+So the tests of this file belong into one worker of pytest-xdist: `--dist=loadfile`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+HERE = Path(__file__).parent
+PROJECT = HERE.parent.parent
+CASES = HERE / "cases"
+TIDEGATE = Path(sys.executable).with_name("tidegate")
+RESULTS = PROJECT / ".cache" / "conformance"
+START_SECONDS = 60
+RUNNER_SECONDS = 1200
+DNS_PORT = 10053  # above 1023: needs no root
+
+
+@dataclass(frozen=True)
+class Group:
+    """A controller with certain flags, and the areas of cases that it has to pass."""
+
+    name: str
+    areas: tuple[str, ...]
+    network: str  # /24 of the backends: each group has its own, so that groups can run side by side
+    also: Path | None = None  # a file with more cases, one area/name a line
+    flags: tuple[str, ...] = ()
+    runner: tuple[str, ...] = ()
+    jobs: int = 4
+
+    def cases(self) -> list[str]:
+        found = [f"{area}/{path.stem}" for area in self.areas for path in sorted((CASES / area).glob("*.yaml"))]
+        return found + [name for name in (listed(self.also) if self.also else []) if name not in found]
+
+
+def listed(path: Path) -> list[str]:
+    lines = (line.split("#", 1)[0].strip() for line in path.read_text().splitlines())
+    return [line for line in lines if line]
+
+
+GROUPS = {
+    group.name: group
+    for group in (
+        Group(
+            name="main",
+            areas=(
+                "routing",
+                "rewrite",
+                "redirect",
+                "services",
+                "class",
+                "balancing",
+                "affinity",
+                "canary",
+                "limits",
+                "access",
+                "errors",
+                "headers",
+                "timeouts",
+            ),
+            network="127.18.0.0/24",
+            also=HERE / "also.txt",
+        ),
+    )
+}
+EXPECTED_FAILURES: dict[str, str] = yaml.safe_load((HERE / "expected_failures.yaml").read_text()) or {}
+
+
+def parameters() -> Iterator[object]:
+    for group in GROUPS.values():
+        for case in group.cases():
+            yield pytest.param(group.name, case, id=case)
+
+
+def free_ports() -> tuple[int, int, int]:
+    """HTTP, HTTPS and admin port, below those that the kernel gives to clients.
+
+    The cases take a few ports above the HTTP port for TCP and UDP services: all of these must be free.
+    """
+    for _ in range(200):
+        base = random.randrange(12000, 30000, 20)
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(base, base + 20):
+                    probe = stack.enter_context(socket.socket())
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return base, base + 1, base + 2
+    raise RuntimeError("no free ports")
+
+
+def tail(path: Path, lines: int = 30) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+
+
+class Controller:
+    """`tidegate up` on an empty folder; `stop` ends it and everything that it started."""
+
+    def __init__(self, group: Group, folder: Path, log: Path):
+        self.http, self.https, self.admin = free_ports()
+        self.manifests = folder / "manifests"
+        self.manifests.mkdir()
+        self.run_dir = folder / "run"
+        self.log = log
+        resolver = f"{group.network.rsplit('.', 1)[0]}.20:{DNS_PORT}"
+        command = [
+            str(TIDEGATE),
+            "up",
+            str(self.manifests),
+            "--http-address",
+            "127.0.0.1",
+            "--http-port",
+            str(self.http),
+            "--https-port",
+            str(self.https),
+            "--healthz-host",
+            "127.0.0.1",
+            "--healthz-port",
+            str(self.admin),
+            "--ingress-class",
+            "nginx",
+            "--configmap",
+            "ingress-nginx/ingress-nginx-controller",
+            "--resolver",
+            resolver,
+            "--run-dir",
+            str(self.run_dir),
+            *group.flags,
+        ]
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def wait_until_ready(self) -> None:
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"tidegate up ended with status {self.process.returncode}:\n{tail(self.log)}")
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/readyz", timeout=2).close()
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"tidegate up was not ready after {START_SECONDS} s:\n{tail(self.log)}")
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+        if self.process.returncode != 0:  # it may have left its NGINX behind
+            command = [str(TIDEGATE), "up", str(self.manifests), "--run-dir", str(self.run_dir), "--stop"]
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
+
+
+def run_cases(group: Group, wanted: list[str]) -> dict[str, dict[str, str]]:
+    """Runs the wanted cases of a group: area/name -> result and message."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    result_file, log = RESULTS / f"{group.name}.json", RESULTS / f"{group.name}-controller.log"
+    output = RESULTS / f"{group.name}-runner.log"
+    result_file.unlink(missing_ok=True)
+    # A short path: the run directory holds Unix sockets.
+    folder = Path(tempfile.mkdtemp(prefix="tg-"))
+    for case in wanted:
+        link = folder / "cases" / f"{case}.yaml"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(CASES / f"{case}.yaml")
+    controller = Controller(group, folder, log)
+    try:
+        controller.wait_until_ready()
+        command = [
+            sys.executable,
+            str(HERE / "run.py"),
+            "--target",
+            f"dir:{controller.manifests}",
+            "--http",
+            f"127.0.0.1:{controller.http}",
+            "--https",
+            f"127.0.0.1:{controller.https}",
+            "--metrics",
+            f"127.0.0.1:{controller.admin}",
+            "--healthz",
+            f"127.0.0.1:{controller.admin}",
+            "--configmap",
+            "ingress-nginx/ingress-nginx-controller",
+            "--ingress-class",
+            "nginx",
+            "--backend-net",
+            group.network,
+            "--dns-port",
+            str(DNS_PORT),
+            "--cases",
+            str(folder / "cases"),
+            "--jobs",
+            str(group.jobs),
+            "--json",
+            str(result_file),
+            *group.runner,
+        ]
+        with output.open("w") as stream:
+            subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                timeout=RUNNER_SECONDS,
+                check=False,
+            )
+        if controller.process.poll() is not None:
+            raise RuntimeError(f"tidegate up ended while the cases ran:\n{tail(log)}")
+    finally:
+        controller.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    if not result_file.exists():
+        raise RuntimeError(f"the runner gave no result:\n{tail(output)}")
+    return {f"{case['area']}/{case['name']}": case for case in json.loads(result_file.read_text())["cases"]}
+
+
+@pytest.fixture(scope="session")
+def outcome(request: pytest.FixtureRequest) -> object:
+    """A function: group name -> what became of the selected cases of that group."""
+    done: dict[str, dict[str, dict[str, str]] | Exception] = {}
+
+    def look_up(name: str) -> dict[str, dict[str, str]]:
+        if name not in done:
+            selected = [
+                item.callspec.params["case"]
+                for item in request.session.items
+                if getattr(item, "originalname", "") == "test_case" and item.callspec.params.get("group") == name
+            ]
+            try:
+                done[name] = run_cases(GROUPS[name], selected)
+            except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+                done[name] = error
+        found = done[name]
+        if isinstance(found, Exception):
+            pytest.fail(f"the cases could not be run: {found}", pytrace=False)
+        return found
+
+    return look_up
+
+
+@pytest.mark.parametrize(("group", "case"), list(parameters()))
+def test_case(group: str, case: str, outcome) -> None:
+    found = outcome(group).get(case)
+    if found is None:
+        pytest.fail("the runner said nothing about this case", pytrace=False)
+    result, message, reason = found["result"], found["message"], EXPECTED_FAILURES.get(case)
+    if result == "skip":
+        pytest.skip(message)
+    if result == "fail" and reason is None:
+        pytest.fail(f"{message}\n{CASES / case}.yaml", pytrace=False)
+    if result == "fail":
+        pytest.xfail(f"{reason} ({message})")
+    if reason is not None:
+        pytest.fail(f"passes now: remove it from {HERE / 'expected_failures.yaml'}", pytrace=False)
+
+
+def test_lists_name_cases_that_are_run() -> None:
+    run = [case for group in GROUPS.values() for case in group.cases()]
+    assert len(run) == len(set(run)), "a case is run twice"
+    assert [case for case in run if not (CASES / f"{case}.yaml").exists()] == []
+    assert [case for case in EXPECTED_FAILURES if case not in run] == []
+    assert [case for case, reason in EXPECTED_FAILURES.items() if not reason] == []

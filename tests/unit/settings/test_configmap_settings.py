@@ -1,0 +1,153 @@
+"""How the ConfigMap is read."""
+
+from __future__ import annotations
+
+import pytest
+from tidegate.findings import ObjectKey, Severity
+from tidegate.resources.model import ConfigMap, Metadata
+from tidegate.settings import annotations as ann
+from tidegate.settings import configmap as cm
+from tidegate.settings.resolve import GlobalSettings, read_configmap
+from tidegate.settings.setting import OriginKind, Risk
+
+KEY = ObjectKey("ConfigMap", "ingress", "config")
+
+
+def read(**data: str) -> tuple[GlobalSettings, list[tuple[str, Severity, str]]]:
+    named = {key.replace("_", "-"): text for key, text in data.items()}
+    settings, findings = read_configmap(ConfigMap(Metadata("config", "ingress"), named))
+    assert all(finding.object == KEY for finding in findings)
+    return settings, [(finding.field, finding.severity, finding.reason) for finding in findings]
+
+
+def test_without_a_configmap_everything_is_default() -> None:
+    settings, findings = read_configmap(None)
+    assert findings == ()
+    assert settings.get(cm.PROXY_BODY_SIZE) == 1024**2
+    assert settings.value(cm.SSL_REDIRECT).origin.kind is OriginKind.DEFAULT
+    assert settings == GlobalSettings()
+
+
+def test_a_value_remembers_the_key_it_comes_from() -> None:
+    settings, findings = read(proxy_body_size="8m")
+    value = settings.value(cm.PROXY_BODY_SIZE)
+    assert findings == []
+    assert value.value == 8 * 1024**2
+    assert str(value.origin) == "ConfigMap ingress/config data[proxy-body-size]"
+
+
+def test_settings_with_the_same_content_are_equal_and_hash_alike() -> None:
+    one, _ = read(proxy_body_size="8m", hsts="false")
+    two, _ = read(hsts="0", proxy_body_size="8192k")
+    three, _ = read(hsts="0")
+    assert one == two
+    assert hash(one) == hash(two)
+    assert one != three
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("proxy-body-size", "5 megabytes"),
+        ("ssl-redirect", "yes"),
+        ("hsts-max-age", "1y"),
+        ("large-client-header-buffers", "8k"),
+        ("forwarded-for-header", "X; evil"),
+        ("ssl-ciphers", "HIGH; }"),
+        ("log-format-upstream", "a\nb"),
+        ("error-log-level", "loud"),
+        ("worker-processes", "many"),
+        ("load-balance", "no_such_thing"),
+        ("limit-req-status-code", "200"),
+        ("http-redirect-code", "303"),
+    ],
+)
+def test_a_value_that_nginx_would_refuse_keeps_the_default(key: str, text: str) -> None:
+    settings, findings = read(**{key: text})
+    assert findings == [(f"data[{key}]", Severity.WARNING, "InvalidValue")]
+    assert settings.values == {}
+    assert settings.denied == frozenset()
+
+
+def test_an_invalid_access_list_denies() -> None:
+    settings, findings = read(whitelist_source_range="10.0.0.0/8, localhost")
+    assert findings == [("data[whitelist-source-range]", Severity.ERROR, "InvalidValue")]
+    assert settings.denied == {"whitelist-source-range"}
+
+
+def test_an_access_list_may_be_broken_over_lines() -> None:
+    settings, findings = read(whitelist_source_range="10.0.0.1/8,\n192.168.0.0/16,\n")
+    assert findings == []
+    assert settings.get(cm.WHITELIST_SOURCE_RANGE) == ("10.0.0.0/8", "192.168.0.0/16")
+
+
+def test_unknown_and_dead_keys_are_only_mentioned() -> None:
+    settings, findings = read(nonsense="1", jaeger_endpoint="x", use_geoip="true", lua_shared_dicts="a: 9999")
+    assert findings == [
+        ("data[jaeger-endpoint]", Severity.INFO, "Ignored"),
+        ("data[lua-shared-dicts]", Severity.INFO, "Ignored"),
+        ("data[nonsense]", Severity.INFO, "UnknownKey"),
+        ("data[use-geoip]", Severity.INFO, "Ignored"),
+    ]
+    assert settings.values == {}
+
+
+def test_a_key_that_is_not_supported_yet_is_a_warning() -> None:
+    _, findings = read(use_gzip="true")
+    assert findings == [("data[use-gzip]", Severity.WARNING, "NotYetSupported")]
+
+
+def test_a_key_that_is_not_supported_yet_does_no_harm_while_it_asks_for_nothing() -> None:
+    settings, findings = read(use_gzip="false", block_cidrs="", enable_modsecurity="false")
+    assert {severity for _, severity, _ in findings} == {Severity.INFO}
+    assert settings.denied == frozenset()
+
+
+def test_a_security_key_that_is_not_supported_yet_denies() -> None:
+    settings, findings = read(block_cidrs="10.0.0.0/8", global_auth_url="http://auth.test/")
+    assert {(severity, reason) for _, severity, reason in findings} == {(Severity.ERROR, "NotYetSupported")}
+    assert settings.denied == {"block-cidrs", "global-auth-url"}
+
+
+def test_bad_elements_of_an_error_list_are_left_out() -> None:
+    settings, findings = read(custom_http_errors="429,503,200,abc")
+    assert findings == [("data[custom-http-errors]", Severity.WARNING, "InvalidValue")]
+    assert settings.get(cm.CUSTOM_HTTP_ERRORS) == (429, 503)
+
+
+def test_a_bad_list_of_trusted_peers_does_not_trust_everybody() -> None:
+    settings, _ = read(proxy_real_ip_cidr="proxy.test, 10.0.0.0/8")
+    assert settings.get(cm.PROXY_REAL_IP_CIDR) == ("10.0.0.0/8",)
+    settings, _ = read(proxy_real_ip_cidr="proxy.test")
+    assert settings.get(cm.PROXY_REAL_IP_CIDR) == ()
+
+
+@pytest.mark.parametrize(("text", "risk"), [("critical", Risk.CRITICAL), ("MEDIUM", Risk.MEDIUM), ("none", Risk.LOW)])
+def test_a_risk_level_that_is_unknown_is_the_lowest(text: str, risk: Risk) -> None:
+    settings, _ = read(annotations_risk_level=text)
+    assert settings.get(cm.ANNOTATIONS_RISK_LEVEL) is risk
+
+
+def test_blocked_words_survive_a_line_end() -> None:
+    settings, findings = read(annotation_value_word_blocklist="forbidden, {\n")
+    assert findings == []
+    assert settings.get(cm.ANNOTATION_VALUE_WORD_BLOCKLIST) == ("forbidden", "{")
+
+
+def test_lists_replace_their_default() -> None:
+    settings, _ = read(no_auth_locations="/a, /b", no_tls_redirect_locations="")
+    assert settings.get(cm.NO_AUTH_LOCATIONS) == ("/a", "/b")
+    assert settings.get(cm.NO_TLS_REDIRECT_LOCATIONS) == ()
+
+
+def test_an_annotation_falls_back_to_the_key_it_overrides() -> None:
+    settings, _ = read(proxy_read_timeout="0x10", whitelist_source_range="10.0.0.0/8")
+    assert settings.default(ann.PROXY_READ_TIMEOUT) == 16
+    assert settings.default(ann.ALLOWLIST_SOURCE_RANGE) == ("10.0.0.0/8",)
+    assert settings.default(ann.REWRITE_TARGET) == ""
+    assert settings.default_value(ann.PROXY_READ_TIMEOUT).origin.kind is OriginKind.CONFIGMAP
+
+
+def test_a_key_with_odd_characters_is_shown_on_one_line() -> None:
+    _, findings = read_configmap(ConfigMap(Metadata("config", "ingress"), {"a\nb": "1"}))
+    assert findings[0].field == "data[a\\nb]"
