@@ -127,6 +127,7 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True):
     access: Access | None = None
     auth: BasicAuth | None = None
     upstream_host: str = ""
+    port_in_redirects: bool = False  # NGINX's own redirects name the port
     fallback: str = ""  # backend asked when the own one has no endpoint
     error_backend: str = ""  # backend that answers intercepted errors
     intercepts: bool = False  # the policy replaces some statuses
@@ -215,6 +216,7 @@ class Policy(msgspec.Struct, frozen=True):
     http_version: Literal["1.0", "1.1"]
     next_upstream: tuple[str, ...]
     next_upstream_timeout: int
+    tries: int = 3  # 0: no limit
     upstream: Upstream = Upstream()
     rates: tuple[RateLimit, ...] = ()
     connections: int = 0
@@ -283,6 +285,7 @@ class Globals(msgspec.Struct, frozen=True):
     limit_conn_status: int = 503
     access_log: str = ""  # a path; empty: none
     log_format: str = ""
+    log_default_backend: bool = False  # whether requests that nobody declares are logged
     log_escape: str = ""  # empty, json or none
     error_log_level: str = "notice"
 

@@ -54,7 +54,7 @@ def test_backend_receives_the_uri_byte_for_byte(
     two = policy(body_limit=77)
     plane.put(
         host(name("only"), route(backend=ECHO)),
-        host(name("two"), route(backend=ECHO), route("/a/", ECHO), route("/x", ECHO, Match.EXACT)),
+        host(name("two"), route(backend=ECHO), route("/a", ECHO), route("/x", ECHO, Match.EXACT)),
         host(name("regex"), route("/", ECHO, Match.REGEX), regex=True),
     )
     assert two.digest
@@ -67,7 +67,7 @@ def test_uri_survives_the_jump_to_a_policy(new_plane: Callable[..., Plane], name
     with Server() as server:
         plane = new_plane(policies=[one])
         plane.put(backend(ECHO, server), host(name("a"), route(backend=ECHO, policy=one.digest)))
-        for target in ("/a%2Fb//c/../d?x=%2f//", "/..%2fx"[0:1] + "%2e/x"):
+        for target in ("/a%2Fb//c/../d?x=%2f//", "/%2e/x"):
             assert plane.ask(name("a"), target).seen.target == target
 
 

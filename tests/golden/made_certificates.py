@@ -60,7 +60,7 @@ def expand(value: bytes) -> bytes:
     return (chain if found[1] == "certificate" else key).encode()
 
 
-def keys() -> list[str]:
+def private_keys() -> list[str]:
     return _keys
 
 

@@ -68,13 +68,23 @@ class Pipeline:
             else:
                 self.accepted[key] = ingress
 
+    def policy_names(self) -> dict[str, str]:
+        """Short names of the policies by digest, in the order in which routes name them."""
+        hosts = self.translator.hosts
+        digests = [route.policy for name in sorted(hosts) for route in hosts[name].routes if route.policy]
+        return {digest: f"{number:02}" for number, digest in enumerate(dict.fromkeys(digests), 1)}
+
     def nginx_conf(self) -> str:
+        """With those names, so that a new field of policies does not change every file."""
         policies, users = self.translator.policies()
-        return render(Configuration(1, self.translator.globals, policies, RUNTIME, Capacity(), users))
+        names = self.policy_names()
+        named = {names[digest]: policy for digest, policy in policies.items()}
+        used = {names[digest]: count for digest, count in users.items()}
+        return render(Configuration(1, self.translator.globals, named, RUNTIME, Capacity(), used))
 
 
 def with_keys(resource: Resource | None) -> Resource | None:
-    """A Secret in which `certificate for a, b` and `key for a, b` have become PEM texts; no key is in the repository."""
+    """A Secret in which `certificate for a, b` and `key for a, b` have become PEM texts."""
     if not isinstance(resource, Secret):
         return resource
     return msgspec.structs.replace(
@@ -107,17 +117,11 @@ def options_of(case: Path) -> Options:
 def outputs(case: Path) -> dict[str, str]:
     """What the golden files hold, by name."""
     pipeline = run(case)
-    policies, _ = pipeline.translator.policies()
-    names = {digest: f"policy-{number}" for number, digest in enumerate(_digests(pipeline), 1)}
-    assert names.keys() == policies.keys()
     found = {
-        "model.json": _json(_model(pipeline, names)),
+        "model.json": _json(_model(pipeline)),
         "findings.json": _json([_finding(f) for f in (*pipeline.source_findings, *pipeline.translator.findings())]),
     }
-    conf = pipeline.nginx_conf()
-    for digest, name in names.items():
-        conf = conf.replace(digest, name)
-    difference = conf_difference(empty_conf(), conf)
+    difference = conf_difference(empty_conf(), pipeline.nginx_conf())
     if difference:
         found["nginx.diff"] = difference
     return found
@@ -127,15 +131,10 @@ def empty_conf() -> str:
     return Pipeline(Options(configmap=CONFIGMAP)).nginx_conf()
 
 
-def _digests(pipeline: Pipeline) -> list[str]:
-    """Digests of policies in the order in which routes name them."""
-    hosts = pipeline.translator.hosts
-    return list(dict.fromkeys(route.policy for name in sorted(hosts) for route in hosts[name].routes if route.policy))
-
-
-def _model(pipeline: Pipeline, names: dict[str, str]) -> dict[str, Any]:
-    translator = pipeline.translator
+def _model(pipeline: Pipeline) -> dict[str, Any]:
+    translator, names = pipeline.translator, pipeline.policy_names()
     policies, users = translator.policies()
+    assert names.keys() == policies.keys()
     default = translator.globals.default_policy
     hosts = {name: _plain(host) for name, host in sorted(translator.hosts.items())}
     for host in hosts.values():
@@ -150,9 +149,12 @@ def _model(pipeline: Pipeline, names: dict[str, str]) -> dict[str, Any]:
         backend["endpoints"] = [f"{e['address']}:{e['port']}" for e in backend.get("endpoints", ())]
     infos = dict(translator.certificate_infos)
     model["certificates"] = {
-        name: made_certificates.describe(certificate.pairs) for name, certificate in sorted(translator.certificates.items())
+        name: made_certificates.describe(certificate.pairs)
+        for name, certificate in sorted(translator.certificates.items())
     }
-    model["certificates shown"] = {name: {"secret": i.secret, "names": list(i.names)} for name, i in sorted(infos.items())}
+    model["certificates shown"] = {
+        name: {"secret": i.secret, "names": list(i.names)} for name, i in sorted(infos.items())
+    }
     model["policies"] = {
         names[digest]: {"routes": users[digest], **_difference(policies[digest], default)}
         for digest in sorted(policies, key=lambda digest: names[digest])
@@ -204,7 +206,7 @@ def _places(text: str) -> Iterator[tuple[str, str]]:
     blocks: list[str] = []
     for line in text.splitlines():
         line = line.strip()
-        if not line or line.startswith("#"):
+        if not line or line.startswith(("#", "init_by_lua_block")):
             continue
         if line == "}":
             blocks.pop()
@@ -233,6 +235,6 @@ def conf_difference(before: str, after: str) -> str:
 
 def contains_a_key(text: str) -> bool:
     """Whether text shows a private key, or any of those made for the tests."""
-    bodies = [line for key in made_certificates.keys() for line in key.splitlines()[1:-1]]
-    encoded = [base64.b64encode(key.encode()).decode() for key in made_certificates.keys()]
+    bodies = [line for key in made_certificates.private_keys() for line in key.splitlines()[1:-1]]
+    encoded = [base64.b64encode(key.encode()).decode() for key in made_certificates.private_keys()]
     return "PRIVATE KEY" in text or any(part in text for part in bodies + encoded)

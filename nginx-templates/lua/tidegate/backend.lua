@@ -1,13 +1,15 @@
 -- A backend compiled for balancing, and the choice of an endpoint. What should outlive a change of the endpoints is
--- handed on: the place of the round robin from record to record, response times by endpoint.
+-- kept apart: turns by backend, response times by endpoint.
 
 local ring = require "tidegate.ring"
 
 local random, ceil = math.random, math.ceil
 local concat = table.concat
-local byte, sub = string.byte, string.sub
+local byte, gsub, sub = string.byte, string.gsub, string.sub
 local exp = math.exp
 local ngx = ngx
+
+local turns = ngx.shared.tidegate_turns
 
 local DECAY = 10 -- seconds in which a response time loses most of its weight
 local DOLLAR = string.byte("$")
@@ -18,8 +20,7 @@ _M.__index = _M
 local times = {} -- endpoint name -> {average, when}
 local times_count, TIMES_KEPT = 0, 20000
 
--- `former` is the backend that this record takes the place of, or nil.
-function _M.compile(record, former)
+function _M.compile(record)
   local self = setmetatable(record, _M)
   self.endpoints = record.endpoints or {}
   self.count = #self.endpoints
@@ -27,7 +28,7 @@ function _M.compile(record, former)
     endpoint.name = endpoint.address .. ":" .. endpoint.port
   end
   self.digest = ngx.md5(record.id)
-  self.place = former and former.place or random(0, 1000)
+  self.log_name = gsub(record.id, "[/:]", "-")
   return self
 end
 
@@ -46,8 +47,10 @@ function _M:ring_of_endpoints()
   return self.endpoint_ring
 end
 
+-- The turn is shared by all workers, so that few requests are spread as evenly as many.
 local function round_robin(self, failed)
-  local endpoints, count, place = self.endpoints, self.count, self.place
+  local endpoints, count = self.endpoints, self.count
+  local place = (turns:incr(self.id, 1, 0) or random(count)) % count
   local endpoint
   for _ = 1, count do
     place = place % count + 1
@@ -56,7 +59,6 @@ local function round_robin(self, failed)
       break
     end
   end
-  self.place = place
   return endpoint
 end
 
@@ -68,28 +70,34 @@ local function score(endpoint, now)
   return entry[1] * exp((entry[2] - now) / DECAY)
 end
 
+-- From a random place on, the first two endpoints that have not failed in this request: two, one and nil, or, when all
+-- have, any one and nil.
+local function untried(endpoints, index, failed)
+  local count, first = #endpoints, nil
+  for offset = 0, count - 1 do
+    local endpoint = endpoints[(index + offset - 1) % count + 1]
+    if not failed[endpoint.name] then
+      if first then
+        return first, endpoint
+      end
+      first = endpoint
+    end
+  end
+  return first or endpoints[index], nil
+end
+
 -- Two endpoints by chance, the one with the lower decayed response time; one that failed in this request only if
 -- there is no other.
 local function two_choices(self, failed)
   local endpoints, count, now = self.endpoints, self.count, ngx.now()
-  local first = endpoints[random(count)]
-  local second = endpoints[random(count)]
+  local index = random(count)
+  local first = endpoints[index]
+  local second = endpoints[(index + random(count - 1) - 1) % count + 1] -- never the first one again
   if failed then
-    for _ = 1, 2 * count do
-      if not failed[first.name] then
-        break
-      end
-      first = endpoints[random(count)]
+    first, second = untried(endpoints, index, failed)
+    if not second then
+      return first
     end
-    for _ = 1, 2 * count do
-      if not failed[second.name] then
-        break
-      end
-      second = endpoints[random(count)]
-    end
-  end
-  if first == second then
-    return first
   end
   local a, b = score(first, now), score(second, now)
   if not a or not b then -- one without history counts as an average one: let it be tried

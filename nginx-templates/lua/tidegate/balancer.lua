@@ -27,20 +27,21 @@ local function apply_timeouts(route)
   end
 end
 
-local function allow_tries(context, route)
+-- One more try at a time: NGINX counts a stale kept-alive connection as no try at all, and only its own bound
+-- (proxy_next_upstream_tries) takes such tries back.
+local function allow_another(context)
+  local route = context.route
   local tries = route and route.tries or defaults.tries
   if tries == 0 then -- no limit: as often as there are endpoints
     tries = context.backend.count
   end
-  if tries > 1 then
-    set_more_tries(tries - 1)
+  if context.tries <= tries then
+    set_more_tries(1)
   end
 end
 
 local function first(context)
-  local route = context.route
   context.tries = 1
-  allow_tries(context, route)
   return context.endpoint or context.backend:choose(nil)
 end
 
@@ -71,6 +72,7 @@ function _M.balance()
   end
   local endpoint = context.tries and again(context) or first(context)
   context.endpoint = endpoint
+  allow_another(context)
   local ok, reason = set_current_peer(endpoint.address, endpoint.port)
   if not ok then
     ngx.log(ngx.ERR, "endpoint ", endpoint.name, ": ", reason)

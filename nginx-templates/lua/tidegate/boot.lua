@@ -48,6 +48,7 @@ function _M.start(text)
   require("tidegate.metrics").configure(settings.metrics)
   require("tidegate.certificates").configure(settings.certificates)
   require("tidegate.admin")
+  require("tidegate.access") -- now: a worker's user may not be allowed to read the file
   store.set_policies(settings.policies)
   if not data:get("n:version") then
     apply_file(settings.state .. "/base")

@@ -17,7 +17,7 @@ local function by_header(canary)
   end
   if canary.header_pattern then
     local matched = regex.matches_case(canary.header_pattern, value)
-    if matched == nil then -- the pattern does not compile: stay on the safe side
+    if matched == nil then -- it does not compile or runs past its limit: stay on the safe side
       return false
     end
     return matched or nil

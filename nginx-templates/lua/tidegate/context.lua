@@ -41,7 +41,7 @@ function _M.release()
     active[key] = nil
     context.host, context.route, context.backend, context.endpoint = nil, nil, nil, nil
     context.exit, context.tries, context.sticky_key, context.error_code = nil, nil, nil, nil
-    context.canary, context.failed = nil, nil
+    context.canary, context.failed, context.affinity = nil, nil, nil
     free_count = free_count + 1
     free[free_count] = context
   end

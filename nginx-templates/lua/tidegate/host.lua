@@ -10,9 +10,6 @@ local SLASH = byte("/")
 local _M = {}
 _M.__index = _M
 
-local MOVED = {} -- stands for "the same path with a slash at its end"
-_M.MOVED = MOVED
-
 -- The text in front of a pattern's first special character, in lower case: a cheap test that most URIs fail.
 local function literal_start(pattern)
   local special = find(pattern, "[%^%$%[%]%(%){}%*%+%?|\\%.]")
@@ -43,6 +40,7 @@ local function prepare(route, host)
   if canary then
     canary.header_variable = canary.header and variable_name("http_", canary.header)
     canary.cookie_variable = canary.cookie and "cookie_" .. canary.cookie
+    canary.log_name = gsub(canary.backend, "[/:]", "-")
     canary.weight = canary.weight or 0
     canary.total = canary.total or 100
     canary.sticky = canary.sticky ~= false
@@ -50,6 +48,7 @@ local function prepare(route, host)
   if route.affinity then
     route.affinity.variable = "cookie_" .. route.affinity.cookie
   end
+  route.log_name = route.backend and gsub(route.backend, "[/:]", "-") or "upstream-default-backend"
   if route.policy then
     route.location = "@policy_" .. route.policy
   end
@@ -80,10 +79,10 @@ end
 
 -- NGINX sends a request for `/foo` to `/foo/` where only the latter is declared.
 local function add_slash_redirects(self)
-  for path in pairs(self.prefixes) do
+  for path, route in pairs(self.prefixes) do
     local bare = sub(path, 1, -2)
     if bare ~= "" and not self.exact[bare] then
-      self.exact[bare] = MOVED
+      self.exact[bare] = { moved = route }
     end
   end
 end

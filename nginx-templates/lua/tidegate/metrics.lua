@@ -84,6 +84,12 @@ for status = 100, 599 do
   STATUSES[status] = tostring(status)
 end
 
+local METHODS = {}
+for method in string.gmatch("GET HEAD POST PUT PATCH DELETE OPTIONS CONNECT TRACE PROPFIND PROPPATCH MKCOL COPY MOVE"
+  .. " LOCK UNLOCK REPORT SEARCH PURGE", "%u+") do
+  METHODS[method] = method
+end
+
 -- Label texts are kept with the route: by method, then status.
 local function labels_of(context, route, status)
   local method = ngx.req.get_method()
@@ -98,10 +104,8 @@ local function labels_of(context, route, status)
   end
   local by_status = by_method[method]
   if not by_status then
-    if #method > 16 then
-      method = "other"
-    end
-    by_status = {}
+    method = METHODS[method] or "other" -- a client may invent any number of them
+    by_status = by_method[method] or {}
     by_method[method] = by_status
   end
   local text = by_status[status]
@@ -128,9 +132,6 @@ local function count(context)
     local response = tonumber(var.upstream_response_time)
     if response then
       observe(row, offsets[2], time_buckets, response)
-      if context.backend.algorithm == "ewma" and context.endpoint then
-        backends.observe(context.endpoint, response)
-      end
     end
     local header = tonumber(var.upstream_header_time)
     if header then
@@ -155,6 +156,13 @@ function _M.log()
   end
   if enabled then
     count(context)
+  end
+  local backend = context.backend
+  if backend and backend.algorithm == "ewma" and context.tries then
+    local seconds = tonumber(ngx.var.upstream_response_time)
+    if seconds then -- one try: of several it is a list
+      backends.observe(context.endpoint, seconds)
+    end
   end
   contexts.release()
 end

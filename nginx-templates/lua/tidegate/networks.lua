@@ -8,6 +8,8 @@ local band, lshift, rshift, tobit = bit.band, bit.lshift, bit.rshift, bit.tobit
 
 local _M = {}
 
+local MAPPED = string.rep("\0", 10) .. "\255\255" -- IPv4 in IPv6 (RFC 4291, 2.5.5.2)
+
 local function word(bytes, offset)
   local a, b, c, d = byte(bytes, offset + 1, offset + 4)
   return bit.bor(lshift(a, 24), lshift(b, 16), lshift(c, 8), d)
@@ -27,6 +29,11 @@ end
 
 -- The control plane writes addresses in their canonical, compressed form.
 local function parse6(address)
+  local start, dotted = match(address, "^(.*:)(%d+%.%d+%.%d+%.%d+)$")
+  if dotted then
+    local number = word(parse4(dotted), 0)
+    address = start .. bit.tohex(rshift(number, 16), 4) .. ":" .. bit.tohex(band(number, 0xffff), 4)
+  end
   local head, tail = match(address, "^(.*)::(.*)$")
   local groups = {}
   local function collect(text, into)
@@ -64,6 +71,12 @@ function _M.compile(list)
     local address, length = match(text, "^(.-)/(%d+)$")
     length = tonumber(length)
     local v4 = parse4(address)
+    if not v4 and length >= 96 then -- IPv4 in IPv6 is what an IPv4 client is
+      local v6 = parse6(address)
+      if sub(v6, 1, 12) == MAPPED then
+        v4, length = sub(v6, 13), length - 96
+      end
+    end
     if v4 then
       if not compiled.v4[length] then
         compiled.v4[length] = {}
@@ -89,8 +102,6 @@ local function inside6(address, network, length)
   local cover = band(lshift(0xff, 8 - rest), 0xff)
   return band(byte(address, whole + 1), cover) == band(byte(network, whole + 1), cover)
 end
-
-local MAPPED = string.rep("\0", 10) .. "\255\255" -- IPv4 in IPv6 (RFC 4291, 2.5.5.2)
 
 -- Whether a binary address (4 or 16 bytes) is in one of the networks.
 function _M.contains(compiled, address)

@@ -8,7 +8,8 @@ local ffi = require "ffi"
 local C = ffi.C
 local compile, collect, destroy = core.re_match_compile, core.collect_captures, core.destroy_compiled_regex
 
-local HALF = 8192
+local HALF = 4096
+local NO_MATCH = -1
 
 local _M = {}
 
@@ -47,24 +48,26 @@ local function execute(compiled, subject)
   return C.ngx_http_lua_ffi_exec_regex(compiled, 0, subject, #subject, 0)
 end
 
--- Whether the pattern, ignoring case, is found in the subject; nil when it does not compile or runs past the match
--- limit.
-function _M.matches(pattern, subject)
-  local compiled = lookup(pattern, "ij")
+local function found(compiled, subject)
   if not compiled then
     return nil
   end
   local count = execute(compiled, subject)
-  if count >= 0 then
-    return true
+  if count == NO_MATCH then
+    return false
   end
-  return count == -1 and false or nil
+  return count >= 0 or nil
 end
 
--- The same with case; nil when it does not compile.
+-- Whether the pattern, ignoring case, is found in the subject; nil when it does not compile or runs past the match
+-- limit.
+function _M.matches(pattern, subject)
+  return found(lookup(pattern, "ij"), subject)
+end
+
+-- The same with case.
 function _M.matches_case(pattern, subject)
-  local compiled = lookup(pattern, "j")
-  return compiled and execute(compiled, subject) >= 0 or compiled and false or nil
+  return found(lookup(pattern, "j"), subject)
 end
 
 -- The captures, by number and name, of the first place where the pattern is found ignoring case, or nil.

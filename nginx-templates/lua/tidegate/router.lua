@@ -7,7 +7,6 @@
 local affinity = require "tidegate.affinity"
 local canary = require "tidegate.canary"
 local contexts = require "tidegate.context"
-local host_compiler = require "tidegate.host"
 local networks = require "tidegate.networks"
 local regex = require "tidegate.regex"
 local store = require "tidegate.store"
@@ -15,12 +14,11 @@ local store = require "tidegate.store"
 local find, sub, gsub, byte, match = string.find, string.sub, string.gsub, string.byte, string.match
 local tonumber = tonumber
 local ngx = ngx
-local MOVED = host_compiler.MOVED
-local SLASH = byte("/")
+local SLASH, STAR = byte("/"), byte("*")
 
 local _M = {}
 
-local settings = { body_limit = 0, log_variables = false, health_path = "/healthz" }
+local settings = { body_limit = 0, log_variables = false, log_default_backend = false, health_path = "/healthz" }
 
 function _M.configure(given)
   for name, value in pairs(given) do
@@ -96,9 +94,13 @@ local function redirect_to_app_root(context, host)
   return leave_bare(context, 302)
 end
 
-local function redirect_to_slash(uri)
+local function redirect_to_slash(route, uri)
   local var = ngx.var
-  local location = var.scheme .. "://" .. var.host .. ngx.escape_uri(uri .. "/", 0)
+  local location = var.scheme .. "://" .. var.host
+  if route.port_in_redirects then
+    location = location .. ":" .. var.server_port
+  end
+  location = location .. ngx.escape_uri(uri .. "/", 0)
   if var.args then
     location = location .. "?" .. var.args
   end
@@ -151,19 +153,25 @@ local function rewrite(context, route, uri)
   if not captures then
     return false
   end
+  local absolute = find(rule.target, "^%a[%w+.-]*://")
+  -- one pass: what was captured is the client's text, and a `$` in it begins nothing
   local function capture(name)
-    return captures[tonumber(name) or name] or ""
+    local digit = tonumber(sub(name, 1, 1))
+    local text = captures[digit or name] or ""
+    if absolute then
+      text = ngx.escape_uri(text, 0)
+    end
+    return digit and text .. sub(name, 2) or text
   end
-  local target = gsub(rule.target, "%$(%d)", capture)
-  target = gsub(target, "%$([%a_][%w_]*)", capture)
-  if find(target, "^%a[%w+.-]*://") then
+  local target = gsub(rule.target, "%$([%w_]+)", capture)
+  if absolute then
     local args = ngx.var.args
     redirect(context, route, 302, args and target .. "?" .. args or target)
     return true
   end
   ngx.req.set_uri(target, false, true)
   if rule.forwarded_prefix then
-    ngx.req.set_header("X-Forwarded-Prefix", (gsub(rule.forwarded_prefix, "%$(%d)", capture)))
+    ngx.req.set_header("X-Forwarded-Prefix", (gsub(rule.forwarded_prefix, "%$([%w_]+)", capture)))
   end
   return false
 end
@@ -245,9 +253,12 @@ local function set_policy_variables(route)
   end
 end
 
-local function set_log_variables(context, route)
-  local var, labels, backend = ngx.var, route.labels, context.backend
-  var.proxy_upstream_name = backend and backend.log_name or ""
+local function set_log_variables(route)
+  local var, labels = ngx.var, route.labels
+  var.proxy_upstream_name = route.log_name or "upstream-default-backend"
+  if route.canary then
+    var.proxy_alternative_upstream_name = route.canary.log_name
+  end
   if settings.log_variables == "all" then
     var.namespace, var.ingress_name = labels.namespace or "", labels.ingress or ""
     var.service_name, var.service_port = labels.service or "", labels.port or ""
@@ -291,9 +302,6 @@ local function proxy(context, route)
   if location == false then
     return leave(context, route, 413)
   end
-  if settings.log_variables then
-    set_log_variables(context, route)
-  end
   if location then
     return ngx.exec(location)
   end
@@ -311,6 +319,10 @@ local function without_endpoints(context, route)
 end
 
 local function nobody_home(context)
+  if settings.log_variables then
+    ngx.var.proxy_upstream_name = "upstream-default-backend"
+    ngx.var.tidegate_quiet = settings.log_default_backend and "" or "1"
+  end
   local globals = store.globals()
   local backend = usable(globals.default_backend)
   if not backend then
@@ -369,6 +381,9 @@ function _M.rewrite()
   store.sync()
   local context = contexts.new()
   local name = ngx.var.host
+  if byte(name) == STAR then -- the name of a record, not of a host
+    name = "_"
+  end
   local host = store.host(name)
   if host and not host.alias_of then
     context.host = host
@@ -396,9 +411,6 @@ function _M.rewrite()
     end
     local reason
     route, reason = host:match(uri)
-    if route == MOVED then
-      return redirect_to_slash(uri)
-    end
     if reason then
       ngx.log(ngx.ERR, reason)
       return ngx.exit(500)
@@ -406,8 +418,14 @@ function _M.rewrite()
     if not route then
       return nobody_home(context)
     end
+    if route.moved then
+      return redirect_to_slash(route.moved, uri)
+    end
   end
   context.route = route
+  if settings.log_variables then
+    set_log_variables(route)
+  end
 
   if not route.plain and special(context, route, name, uri) then
     return

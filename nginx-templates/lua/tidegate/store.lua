@@ -2,7 +2,8 @@
 --
 -- Keys: h:<host> b:<backend> c:<certificate name> n:globals, and q:<host> for the records that an older generation of
 -- workers still needs. n:version counts transactions, l:<version> lists the keys that one changed. A worker compares
--- the version once a request and forgets just what has changed since.
+-- the version once a request and forgets just what has changed since. A transaction that does not lead on from the
+-- former version is a whole new state and begins an epoch; n:version holds both numbers as one.
 
 local cjson = require "cjson.safe"
 local hosts_compiler = require "tidegate.host"
@@ -13,6 +14,7 @@ local gmatch, sub, byte = string.gmatch, string.sub, string.byte
 local data = ngx.shared.tidegate_data
 
 local LOG_KEPT = 512 -- transactions of which the changed keys are remembered
+local EPOCH = 2 ^ 32
 local HOST, BACKEND, CERTIFICATE = byte("h"), byte("b"), byte("c")
 
 local _M = { certificates = {}, certificate_count = 0 }
@@ -44,23 +46,23 @@ local function forget(key)
       hosts[name] = nil
     end
   elseif kind == BACKEND then
-    local backend = backends[name]
-    if backend then
-      backend.stale = true
-    end
+    backends[name] = nil
   elseif kind == CERTIFICATE then
-    _M.certificates[name] = nil
+    if _M.certificates[name] then
+      _M.certificates[name] = nil
+      _M.certificate_count = _M.certificate_count - 1
+    end
   elseif key == "n:globals" then
     globals = nil
   end
 end
 
 local function catch_up(wanted)
-  if version < 0 or wanted < version or wanted - version > LOG_KEPT then
+  if version < 0 or wanted < version or wanted - version > LOG_KEPT then -- so also in another epoch
     forget_everything()
   else
     for number = version + 1, wanted do
-      local keys = data:get("l:" .. number)
+      local keys = data:get("l:" .. number % EPOCH)
       if not keys then
         forget_everything()
         break
@@ -129,11 +131,11 @@ end
 -- The backend with its balancing state, or nil when there is none.
 function _M.backend(id)
   local backend = backends[id]
-  if backend and not backend.stale then
+  if backend then
     return backend
   end
   local text = data:get("b:" .. id)
-  backend = text and backend_compiler.compile(decode(text), backend)
+  backend = text and backend_compiler.compile(decode(text))
   backends[id] = backend
   return backend
 end
@@ -162,9 +164,9 @@ local function restore(saved)
   end
 end
 
--- A transaction of version 1 is a whole new state: what it does not name goes.
-local function drop_others(keys)
-  local named = { ["n:version"] = true, ["l:1"] = true }
+-- What a whole new state does not name goes.
+local function drop_others(keys, log)
+  local named = { ["n:version"] = true, [log] = true }
   for _, key in ipairs(keys) do
     named[key] = true
   end
@@ -177,6 +179,9 @@ end
 
 -- Writes one transaction; all of it or, where memory ends, nothing. Returns true, or nil and a reason.
 function _M.write(operations, number)
+  local former = data:get("n:version") or 0
+  local epoch = former - former % EPOCH
+  local anew = number <= former % EPOCH
   local saved, keys = {}, {}
   for index, operation in ipairs(operations) do
     local key, value = operation[1], operation[2]
@@ -192,23 +197,27 @@ function _M.write(operations, number)
       data:delete(key)
     end
   end
-  local ok, reason = data:safe_set("l:" .. number, table.concat(keys, "\n"))
+  local log = "l:" .. number
+  saved[#saved + 1] = { log, data:get(log) }
+  local ok, reason = data:safe_set(log, table.concat(keys, "\n"))
+  if ok and anew then -- the version is there already: to write it again cannot fail
+    drop_others(keys, log)
+    epoch = epoch + EPOCH
+  end
   if ok then
-    ok, reason = data:safe_set("n:version", number)
+    ok, reason = data:safe_set("n:version", epoch + number)
   end
   if not ok then
     restore(saved)
     return nil, reason
-  end
-  if number == 1 then
-    drop_others(keys)
   end
   data:delete("l:" .. number - LOG_KEPT)
   return true
 end
 
 function _M.version()
-  return data:get("n:version")
+  local number = data:get("n:version")
+  return number and number % EPOCH
 end
 
 return _M

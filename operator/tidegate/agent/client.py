@@ -13,6 +13,7 @@ from tidegate.agent.protocol import (
     AgentStatus,
     ApplyRequest,
     ApplyResult,
+    ProcessUsage,
     Refusal,
     RetireRequest,
     RetireResult,
@@ -70,6 +71,15 @@ class AgentClient:
         """Puts a configuration into force; a refusal is an answer, not an exception."""
         request = ApplyRequest(generation, conf, workers)
         return await self._call("POST", "/apply", request, ApplyResult, self._apply_timeout)
+
+    async def test(self, conf: str) -> ApplyResult:
+        """Whether NGINX would take a configuration; nothing changes."""
+        request = ApplyRequest(0, conf, test_only=True)
+        return await self._call("POST", "/apply", request, ApplyResult, self._apply_timeout)
+
+    async def usage(self) -> ProcessUsage:
+        """What NGINX's processes use."""
+        return await self._call("GET", "/usage", None, ProcessUsage, self._timeout)
 
     async def status(self) -> AgentStatus:
         """What runs now."""

@@ -40,12 +40,16 @@ class NginxError(msgspec.Struct, frozen=True, omit_defaults=True):
     code: int | None = None
 
 
-class ApplyRequest(msgspec.Struct, frozen=True):
-    """A configuration to put into force; `workers` is the number of workers that must confirm it (0: as NGINX says)."""
+class ApplyRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A configuration to put into force; `workers` is the number of workers that must confirm it (0: as NGINX says).
+
+    With `test_only` NGINX is just asked whether it would take it.
+    """
 
     generation: int
     conf: str
     workers: int = 0
+    test_only: bool = False
 
 
 class ApplyResult(msgspec.Struct, frozen=True):
@@ -91,6 +95,18 @@ class AgentStatus(msgspec.Struct, frozen=True):
     reloads: int
     adopted: bool
     last_error: str
+
+
+class ProcessUsage(msgspec.Struct, frozen=True):
+    """What NGINX's processes use together. What ended ones used counts in the totals."""
+
+    processes: int = 0
+    cpu_seconds: float = 0.0
+    read_bytes: int = 0
+    write_bytes: int = 0
+    resident_bytes: int = 0
+    virtual_bytes: int = 0
+    oldest_start: float = 0.0
 
 
 class StopRequest(msgspec.Struct, frozen=True):

@@ -41,6 +41,7 @@ class Server:
         app.add_routes(
             [
                 web.get("/status", self._status),
+                web.get("/usage", self._usage),
                 web.post("/apply", self._apply),
                 web.post("/retire", self._retire),
                 web.post("/stop", self._stop),
@@ -62,6 +63,9 @@ class Server:
 
     async def _status(self, _: web.Request) -> web.Response:
         return _answer(self._supervisor.status())
+
+    async def _usage(self, _: web.Request) -> web.Response:
+        return _answer(self._supervisor.usage())
 
     async def _apply(self, request: web.Request) -> web.Response:
         return _answer(await self._supervisor.apply(await _body(request, ApplyRequest)))

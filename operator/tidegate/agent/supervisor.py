@@ -20,12 +20,14 @@ from tidegate.agent.protocol import (
     ApplyRequest,
     ApplyResult,
     NginxError,
+    ProcessUsage,
     RetireResult,
     Stage,
     StopResult,
 )
 from tidegate.agent.rundir import RunDir, trailer
 from tidegate.agent.transition import Outcome, Target, Transition
+from tidegate.agent.usage import Meter
 from tidegate.agent.workers import Workers
 
 log = logging.getLogger("tidegate.agent")
@@ -45,6 +47,7 @@ class Supervisor:
         self._nginx = Nginx(binary, run_dir, reaper)
         self._finder = Finder(run_dir.path, run_dir.conf, binary)
         self._workers = Workers(run_dir, self._finder)
+        self._meter = Meter()
         self._transition = Transition(
             run_dir,
             self._nginx,
@@ -216,11 +219,16 @@ class Supervisor:
                 return ApplyResult(False, request.generation, Stage.STOPPED, (stopped,))
             current = self._dir.read_conf()
             text = await asyncio.to_thread(self._dir.write_candidate, request.conf, request.generation, request.workers)
-            if text == current and self.running and self._confirmed:
+            if text == current and self.running and self._confirmed and not request.test_only:
                 self._dir.candidate.unlink(missing_ok=True)
                 return ApplyResult(True, request.generation, pid=self._pid, seconds=loop.time() - began)
             accepted, output = await self._nginx.test(self._dir.candidate)
             tested = loop.time() - began
+            if request.test_only:
+                self._dir.candidate.unlink(missing_ok=True)
+                errors = () if accepted else parse_errors(output)
+                stage = None if accepted else Stage.TEST
+                return ApplyResult(accepted, request.generation, stage, errors, output, tested, tested, self._pid)
             if not accepted:
                 return self._failed(request, Stage.TEST, parse_errors(output), output, began, tested, True)
             outcome, restored = await self._change(target, current, text)
@@ -312,6 +320,10 @@ class Supervisor:
             adopted=self._adopted,
             last_error=self._last_error,
         )
+
+    def usage(self) -> ProcessUsage:
+        """What NGINX's processes use."""
+        return self._meter.read(self._finder.ours())
 
     def _state(self) -> AgentState:
         if self._stopping:

@@ -80,7 +80,9 @@ class Applier:
         self._on_applied, self._on_refused = on_applied, on_refused
         self._pending: dict[str, Record] = {}
         self._wanted: dict[str, Record] = {}
+        self._since: dict[str, int] = {}  # the revision that asked for a pending record
         self._globals: Globals | None = None
+        self._globals_since = 0
         self._policies: dict[str, Policy] = {}
         self._policy_users: dict[str, int] = {}
         self._loaded_policies: dict[str, Policy] = {}
@@ -116,12 +118,13 @@ class Applier:
         """Take over a change of the wanted state; `policies` are all that any wanted route names."""
         for record in records:
             self._pending[record.key] = record
+            self._since[record.key] = revision
             if record.value is None:
                 self._wanted.pop(record.key, None)
             else:
                 self._wanted[record.key] = record
-        if globals_ != self._refused_globals:
-            self._globals = globals_
+        if globals_ not in (self._refused_globals, self._globals):
+            self._globals, self._globals_since = globals_, revision
         self._policies, self._policy_users = policies, policy_users
         self.wanted_revision = revision
         self._wake.set()
@@ -261,13 +264,20 @@ class Applier:
     def _blocked(self, record: Record) -> bool:
         return not record.policies <= self._loaded_policies.keys()
 
+    def _may_go(self, record: Record, first_blocked: int | None) -> bool:
+        """Routes keep their order: who sees a change sees all earlier ones. Endpoints and certificates overtake."""
+        if first_blocked is None:
+            return True
+        if record.key.startswith("h:"):
+            return self._since.get(record.key, 0) < first_blocked
+        return record.value is not None
+
     async def _push_ready(self) -> int:
-        blocked = any(self._blocked(record) for record in self._pending.values())
-        ready = [
-            record
-            for record in in_order(self._pending.values())
-            if not self._blocked(record) and not (blocked and record.value is None and record.key.startswith("b:"))
-        ]
+        waiting = [self._since.get(key, 0) for key, record in self._pending.items() if self._blocked(record)]
+        if self._globals != self._loaded_globals:
+            waiting.append(self._globals_since)
+        first_blocked = min(waiting, default=None)
+        ready = [record for record in in_order(self._pending.values()) if self._may_go(record, first_blocked)]
         position = 0
         while position < len(ready):
             batch: dict[str, bytes | None] = {}

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 POLICY_LOCATION = re.compile(r"^\s*location @policy_([0-9a-f]+) \{")
 LOCATION_END = re.compile(r"^        \}")
 
-Accepts = Callable[[Sequence[str]], Awaitable[bool]]
+Refusal = Callable[[Sequence[str]], Awaitable[str]]
 
 
 def policy_at(configuration: str, line: int) -> str | None:
@@ -22,11 +22,24 @@ def policy_at(configuration: str, line: int) -> str | None:
     return None
 
 
-async def bisect(suspects: Sequence[str], accepts: Accepts) -> list[str]:
-    """The suspects that are refused even alone; `accepts` tries a configuration with just those given."""
-    if not suspects or await accepts(suspects):
-        return []
-    if len(suspects) == 1:
-        return [suspects[0]]
-    middle = len(suspects) // 2
-    return await bisect(suspects[:middle], accepts) + await bisect(suspects[middle:], accepts)
+async def bisect(suspects: Sequence[str], refusal: Refusal) -> dict[str, str]:
+    """The suspects that are refused, each with the reason: as few as can be found by halving.
+
+    `refusal` tries all those given at once; an empty answer means that they are accepted. What was accepted is given
+    again with each later try, so that suspects which are refused only together are found too.
+    """
+    accepted: list[str] = []
+
+    async def search(group: Sequence[str]) -> dict[str, str]:
+        if not group:
+            return {}
+        message = await refusal([*accepted, *group])
+        if not message:
+            accepted.extend(group)
+            return {}
+        if len(group) == 1:
+            return {group[0]: message}
+        middle = len(group) // 2
+        return {**await search(group[:middle]), **await search(group[middle:])}
+
+    return await search(suspects)

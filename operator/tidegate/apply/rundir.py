@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import re
+import shutil
 from pathlib import Path
 
 from cryptography import x509
@@ -41,8 +42,11 @@ def check_path(run_dir: Path) -> None:
         raise RunDirectoryError(f"--run-dir: found {len(text)} characters, allowed: {LONGEST}")
 
 
-def prepare(run_dir: Path) -> None:
-    """Make the folders (0700) and the default certificate. Raises RunDirectoryError."""
+def prepare(run_dir: Path, worker_user: str | None) -> None:
+    """Make the folders (0700) and the default certificate. Raises RunDirectoryError.
+
+    NGINX's workers read files of users and write temporary ones, so those folders are theirs.
+    """
     check_path(run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -52,6 +56,9 @@ def prepare(run_dir: Path) -> None:
         if not certificate.exists():
             certificate.touch(mode=0o600)
             certificate.write_bytes(self_signed())
+        if worker_user is not None:
+            for folder in (run_dir, run_dir / "users", run_dir / "tmp"):
+                shutil.chown(folder, worker_user)
     except OSError as error:
         raise RunDirectoryError(f"the run directory {run_dir} cannot be used: {error}") from error
 

@@ -236,8 +236,8 @@ def up(
 
     async def run() -> None:
         features = await probe(nginx_binary)
-        prepare(run_dir)
         user = _worker_user(run_dir)
+        prepare(run_dir, user)
         runtime = Runtime(
             run_dir=str(run_dir),
             lua_dir=str(template_folder() / "lua"),

@@ -254,6 +254,7 @@ class Configuration:
                     "body_limit": settings.default_policy.body_limit,
                     "users_folder": f"{self.runtime.run_dir}/users/",
                     "log_variables": self._log_variables_wanted,
+                    "log_default_backend": settings.log_default_backend,
                 },
                 "balancer": {
                     "tries": settings.tries,

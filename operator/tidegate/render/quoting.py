@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 BARE = re.compile(r"[A-Za-z0-9_./:@=+,-]+")
-VARIABLE = re.compile(r"\$(?:[a-z_][a-z0-9_]*|\{[a-z_][a-z0-9_]*\})")
+VARIABLE = re.compile(r"\$(?:[A-Za-z0-9_]+|\{[A-Za-z0-9_]+\})")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 

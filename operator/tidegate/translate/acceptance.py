@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from enum import Enum
 
 import msgspec
@@ -20,6 +21,28 @@ INSPECTED = re.compile(
     r"alias\s+[^;]*;|root\s+[^;]*;|/etc/(?:passwd|shadow|group|nginx|ingress-controller)|/var/run/secrets|_by_lua",
     re.IGNORECASE,
 )
+
+
+# What PCRE knows and Python's expressions do not: literal text, names of groups, escapes, options, calls, verbs.
+FOREIGN = re.compile(
+    r"\\Q.*?(?:\\E|\Z)|(?P<kept>\\\\)|\(\?(?:<(?=[A-Za-z_])|')(?P<name>\w+)[>']|(?P<group>\(\?\|)"
+    r"|\\[pPxogkN]\{[^{}]*\}|\\[pP][A-Za-z]|\\[hHRKGzZXCNeEgk]"
+    r"|\(\?[a-zA-Z^-]+\)|\(\?(?:R|[+-]?[0-9]+|&\w+|P>\w+)\)|\(\*[A-Z_]+(?:[:=]\w*)?\)",
+    re.DOTALL,
+)
+HOPELESS = re.compile(
+    r"missing \), unterminated subpattern|unbalanced parenthesis|unterminated character set|nothing to repeat"
+    r"|multiple repeat|bad character range|bad escape \(end of pattern\)|min repeat greater than max repeat"
+)
+
+
+def _for_python(foreign: re.Match[str]) -> str:
+    """Something for Python that is as sound in the place of this."""
+    if foreign["kept"]:
+        return foreign["kept"]
+    if foreign["name"]:
+        return f"(?P<{foreign['name']}>"
+    return "(?:" if foreign["group"] else "x"
 
 
 class Hold(Enum):
@@ -99,17 +122,32 @@ def _check_patterns(ingress: Ingress, settings: IngressSettings) -> Finding | No
         return None
     for number, rule in enumerate(ingress.rules):
         for place, path in enumerate(rule.paths or ()):
-            try:
-                re.compile(path.path)
-            except (re.error, OverflowError, RecursionError) as error:
+            if fault := pattern_fault(path.path):
                 return Finding(
                     ingress.key,
                     f"spec.rules[{number}].http.paths[{place}].path",
                     Severity.ERROR,
                     "Rejected",
-                    f"found {path.path!r}, which is not a valid regular expression: {error}",
+                    f"found {path.path!r}, which is not a valid regular expression: {fault}",
                 )
     return None
+
+
+def pattern_fault(pattern: str) -> str:
+    """Why no engine takes this pattern; empty if there is hope.
+
+    The real engine is PCRE, which knows more than Python: only faults that both must find count.
+    """
+    pattern = FOREIGN.sub(_for_python, pattern)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            re.compile(pattern)
+    except (OverflowError, RecursionError) as error:
+        return str(error)
+    except re.error as error:
+        return str(error) if HOPELESS.search(error.msg) else ""
+    return ""
 
 
 def _refusal(ingress: Ingress, settings: IngressSettings, options: Options) -> Finding | None:
@@ -153,6 +191,8 @@ def accept(
     if last is None:
         return View(ingress, settings, ingress, None, False, Hold.NOT_FOUND, findings)
     former = settings_of(last)
-    if former.security_fingerprint != settings.security_fingerprint:
+    # What was accepted may not be any more (a lower risk level): then it would be served without its guards.
+    unguarded = former.rejected and bool(former.security_fingerprint)
+    if unguarded or former.security_fingerprint != settings.security_fingerprint:
         return View(_union(ingress, last), former, ingress, last, False, Hold.CLOSED, findings)
     return View(last, former, ingress, last, False, Hold.NONE, findings)

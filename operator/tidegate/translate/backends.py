@@ -128,7 +128,7 @@ def _from_dns(
         return [], frozenset(), f"the external name {name!r} is not a valid DNS name"
     resolution = reader.resolution(name)
     addresses = resolution.addresses if resolution else ()
-    usable = [address for address in addresses if not _loopback(address)]
+    usable = [address for address in addresses if options.loopback_endpoints or not _loopback(address)]
     reason = "" if usable else f"the external name {name!r} has no address"
     return [Endpoint(_bracketed(address), port) for address in usable], frozenset([name]), reason
 

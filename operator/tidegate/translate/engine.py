@@ -13,11 +13,11 @@ from typing import TypeVar
 import msgspec
 
 from tidegate.findings import Finding, ObjectKey, Severity
-from tidegate.model import Backend, Certificate, CertificateInfo, Globals, Host, Labels, Match, Policy, Route
+from tidegate.model import CATCH_ALL, Backend, Certificate, CertificateInfo, Globals, Host, Labels, Match, Policy, Route
 from tidegate.resources.model import Ingress
 from tidegate.settings.resolve import GlobalSettings, read_configmap
 from tidegate.store import Store
-from tidegate.translate.acceptance import View, accept, is_ours
+from tidegate.translate.acceptance import Hold, View, accept, is_ours
 from tidegate.translate.authentication import Users
 from tidegate.translate.backends import BackendName, BackendResult, translate_backend
 from tidegate.translate.certificates import InvalidCertificate, parse_secret
@@ -63,6 +63,8 @@ class Translator:
         self._views: dict[ObjectKey, View] = {}
         self._last: dict[ObjectKey, Ingress] = dict(accepted or {})
         self._before_last: dict[ObjectKey, Ingress | None] = {}
+        self._disowned: set[ObjectKey] = set()
+        self._started = False
         self._refused: dict[ObjectKey, tuple[Ingress, Finding]] = {}
         self._by_host: defaultdict[str, set[ObjectKey]] = defaultdict(set)
         self._by_backend: defaultdict[str, set[ObjectKey]] = defaultdict(set)
@@ -173,6 +175,7 @@ class Translator:
             finding = Finding(key, "metadata.annotations", Severity.ERROR, "Rejected", f"NGINX says: {message}")
             self._refused[key] = (view.ingress, finding)
             if self._last.get(key) == view.ingress:
+                self._disowned.add(key)
                 previous = self._before_last.get(key)
                 if previous is None or previous == view.ingress:
                     self._last.pop(key, None)
@@ -191,13 +194,7 @@ class Translator:
         dirty_names, more_backends = self._update_hosts(store, dirty_hosts)
         backends = self._update_backends(store, dirty_backends | more_backends)
         hosts, certificates = self._publish(dirty_names)
-        default = self._default_certificate
-        if self._published_certificates.get("_") != default:
-            certificates["_"] = default
-            if default is None:
-                self._published_certificates.pop("_", None)
-            else:
-                self._published_certificates["_"] = default
+        _note(certificates, self._published_certificates, CATCH_ALL, self._default_certificate)
         return Delta(hosts, backends, certificates, accepted, frozenset(views), globals_changed)
 
     def _update_globals(self, store: Store, changed: set[ObjectKey]) -> bool:
@@ -247,6 +244,9 @@ class Translator:
             keys = set(store.ingresses) | set(self._views)
         else:
             keys = {key for key in changed if key.kind == "Ingress"}
+        if not self._started:  # what an earlier run accepted may be gone
+            keys |= set(self._last)
+            self._started = True
         hosts: set[str] = set()
         backends: set[str] = set()
         touched: set[ObjectKey] = set()
@@ -254,6 +254,17 @@ class Translator:
         for key in keys:
             former = self._views.get(key)
             view = self._view(store, key)
+            last = view.last if view else None
+            if self._last.get(key) != last or key in self._disowned:
+                accepted[key] = last
+                self._disowned.discard(key)
+                self._before_last[key] = self._last.get(key)
+                if last is None:
+                    self._last.pop(key, None)
+                else:
+                    self._last[key] = last
+            if view is None:
+                self._before_last.pop(key, None)
             if former == view and not everything:
                 continue
             touched.add(key)
@@ -262,14 +273,6 @@ class Translator:
                     hosts |= hosts_of(version)
                     backends |= _backend_ids(version)
             self._index(key, former, view)
-            last = view.last if view else None
-            if self._last.get(key) != last:
-                accepted[key] = last
-                self._before_last[key] = self._last.get(key)
-                if last is None:
-                    self._last.pop(key, None)
-                else:
-                    self._last[key] = last
         if everything:
             hosts |= set(self._hosts)
             backends |= set(self._backends)
@@ -288,13 +291,13 @@ class Translator:
         return accept(ingress, self._last.get(key), self._settings, self.options, refused)
 
     def _index(self, key: ObjectKey, former: View | None, view: View | None) -> None:
-        for index, version, add in ((self._by_host, former, False), (self._by_host, view, True)):
-            for host in hosts_of(version) if version else ():
-                (index[host].add if add else index[host].discard)(key)
-        for backend in _backend_ids(former) if former else ():
-            self._by_backend[backend].discard(key)
-        for backend in _backend_ids(view) if view else ():
-            self._by_backend[backend].add(key)
+        for index, names in ((self._by_host, hosts_of), (self._by_backend, _backend_ids)):
+            for name in names(former) if former else ():
+                index[name].discard(key)
+                if not index[name]:
+                    del index[name]
+            for name in names(view) if view else ():
+                index[name].add(key)
         if view is None:
             self._views.pop(key, None)
         else:
@@ -352,7 +355,7 @@ class Translator:
                     changed[name] = None
                 continue
             reader = Reader(store)
-            views = self._views_of(self._by_backend.get(name, ()))
+            views = [view for view in self._views_of(self._by_backend.get(name, ())) if view.hold is Hold.NONE]
             settings = views[0].settings if views else None
             result = translate_backend(self._backend_names[name], settings, reader, self.options)
             self._dependencies.replace(Unit("backend", name), reader.read)
@@ -376,7 +379,8 @@ class Translator:
                 record, certificate = None, None
                 self._claims.pop(name, None)
             _note(hosts, self._published_hosts, name, record)
-            _note(certificates, self._published_certificates, name, certificate)
+            if name != CATCH_ALL:  # whose certificate is the default one
+                _note(certificates, self._published_certificates, name, certificate)
         return hosts, certificates
 
 

@@ -41,6 +41,7 @@ def default_policy(settings: GlobalSettings) -> Policy:
         http_version="1.0" if settings.get(cm.PROXY_HTTP_VERSION) == "1.0" else "1.1",
         next_upstream=next_upstream(settings.get(cm.PROXY_NEXT_UPSTREAM), settings),
         next_upstream_timeout=settings.get(cm.PROXY_NEXT_UPSTREAM_TIMEOUT),
+        tries=settings.get(cm.PROXY_NEXT_UPSTREAM_TRIES),
         upstream=Upstream("http"),
         limit_rate=settings.get(cm.LIMIT_RATE) if buffering else 0,
         limit_rate_after=settings.get(cm.LIMIT_RATE_AFTER) if buffering else 0,
@@ -122,6 +123,7 @@ def translate_globals(settings: GlobalSettings, options: Options) -> Globals:
         limit_conn_status=get(cm.LIMIT_CONN_STATUS_CODE),
         access_log="" if get(cm.DISABLE_ACCESS_LOG) else options.access_log,
         log_format=get(cm.LOG_FORMAT_UPSTREAM),
+        log_default_backend=get(cm.ENABLE_ACCESS_LOG_FOR_DEFAULT_BACKEND),
         log_escape=_log_escape(settings),
         error_log_level=get(cm.ERROR_LOG_LEVEL),
     )

@@ -65,7 +65,8 @@ def _paths(view: View, name: str) -> Iterable[tuple[str, IngressPath]]:
 
 def _conflict(view: View, field: str, name: str, path: str, owner: View) -> Finding:
     meta = owner.ingress.metadata
-    message = f"host {name!r} and path {path!r} belong to the older Ingress {meta.namespace}/{meta.name}"
+    why = "the older Ingress" if owner.order < view.order else "the accepted Ingress"
+    message = f"host {name!r} and path {path!r} belong to {why} {meta.namespace}/{meta.name}"
     return Finding(view.wanted.key, field, Severity.WARNING, "Conflict", message)
 
 
@@ -92,27 +93,44 @@ def _merge(name: str, views: list[View]) -> tuple[dict[PathKey, Location], list[
     return locations, findings
 
 
-def _add_implicit_root(name: str, views: list[View], locations: dict[PathKey, Location]) -> None:
-    """A host answers everything: with the default backend and the settings of its oldest Ingress."""
-    root = ("/", False)
-    if name == CATCH_ALL:
-        for view in views:
-            backend = view.ingress.default_backend
-            if backend is not None and not view.ingress.rules and view.hold is Hold.NONE:
-                locations[root] = Location("/", False, view, name_of(view.ingress.metadata.namespace, backend))
-                return
+ROOT: PathKey = ("/", False)
+
+
+def _add_implicit_root(views: list[View], locations: dict[PathKey, Location]) -> None:
+    """A named host answers everything: with the default backend and the settings of its oldest Ingress."""
+    known = [view for view in views if view.hold is not Hold.NOT_FOUND]
+    if ROOT in locations or not known:
         return
-    accepted = [view for view in views if view.hold is Hold.NONE]
-    if root in locations or not accepted:
-        return
-    oldest = accepted[0]
+    oldest = known[0]
     backend = oldest.ingress.default_backend
     named = name_of(oldest.ingress.metadata.namespace, backend) if backend else None
-    locations[root] = Location("/", False, oldest, named)
+    locations[ROOT] = Location("/", False, oldest, named)
+
+
+def _add_catch_all_root(views: list[View], locations: dict[PathKey, Location]) -> list[Finding]:
+    """The oldest Ingress of nothing but a default backend takes the root of the catch-all, whatever rules say."""
+    findings: list[Finding] = []
+    owner: View | None = None
+    for view in views:
+        backend = view.ingress.default_backend
+        if backend is None or view.ingress.rules or view.hold is Hold.NOT_FOUND:
+            continue
+        if owner is not None:
+            findings.append(_conflict(view, "spec.defaultBackend", CATCH_ALL, "/", owner))
+            continue
+        owner = view
+        loser = locations.get(ROOT)
+        if loser is not None and loser.view.hold is Hold.NONE:
+            meta = view.ingress.metadata
+            message = f"requests for unknown hosts belong to {meta.namespace}/{meta.name}, which is a default backend"
+            findings.append(Finding(loser.view.wanted.key, "spec.rules", Severity.WARNING, "Conflict", message))
+        named = name_of(view.ingress.metadata.namespace, backend)
+        locations[ROOT] = Location("/", False, view, named, fixed=True)
+    return findings
 
 
 def _needs_patterns(location: Location) -> bool:
-    if location.view.hold is not Hold.NONE:
+    if location.view.hold is not Hold.NONE or location.fixed:
         return False
     return location.view.settings.get(ann.USE_REGEX) or any(rewrites(form) for form in _forms(location))
 
@@ -125,9 +143,10 @@ def _forms(location: Location) -> list[Location]:
     return [location, location._replace(path=location.path + "/")]
 
 
-def _by_length(location: Location) -> tuple[int, bytes]:
+def _by_length(location: Location) -> tuple[int, bytes, bool]:
+    """The longest text first, then the larger one; of the same path the Exact one."""
     path = location.path.encode()
-    return (-len(path), bytes(255 - byte for byte in path))
+    return (-len(path), bytes(255 - byte for byte in path), not location.exact)
 
 
 def _canaries(
@@ -140,7 +159,8 @@ def _canaries(
             continue
         for _, path in _paths(view, name):
             key = (path.path or "/", path.path_type == "Exact")
-            if key in locations and path.backend is not None and key not in found:
+            primary = locations.get(key)
+            if primary is not None and primary.backend is not None and path.backend is not None and key not in found:
                 found[key] = (view, name_of(view.ingress.metadata.namespace, path.backend))
     return found
 
@@ -186,6 +206,9 @@ def _find_certificate(name: str, views: list[View], context: RouteContext) -> _C
             message = f"the certificate is for {names}, not for {name!r}; the default certificate is shown"
             field = f"spec.tls[{number}].secretName"
             findings.append(Finding(view.wanted.key, field, Severity.WARNING, "CertificateInvalid", message))
+    if not listed and not findings and any(tls.secret_name for _, tls in entries):
+        message = f"no certificate listed here is for {name!r}; the default certificate is shown"
+        findings.append(Finding(view.wanted.key, "spec.tls", Severity.WARNING, "CertificateInvalid", message))
     return _Certificates(None, tuple(findings))
 
 
@@ -193,25 +216,35 @@ def _certificate(name: str, bundle: Bundle | None) -> Certificate | None:
     return Certificate(name, (bundle.pair,)) if bundle is not None and covers(bundle.names, name) else None
 
 
-def _claims(name: str, views: list[View], bundle: Bundle | None, context: RouteContext) -> dict[str, Claim]:
+def _claims(
+    name: str, views: list[View], bundle: Bundle | None, context: RouteContext
+) -> tuple[dict[str, Claim], list[Finding]]:
     claims: dict[str, Claim] = {}
+    findings: list[Finding] = []
     accepted = [view for view in views if view.hold is Hold.NONE]
-    aliases = next((found for view in accepted if (found := view.settings.get(ann.SERVER_ALIAS))), ())
-    for alias in aliases:
-        if alias != name:
+    owner = next((view for view in accepted if view.settings.get(ann.SERVER_ALIAS)), None)
+    for alias in (text.lower() for text in owner.settings.get(ann.SERVER_ALIAS)) if owner else ():
+        if owner and alias.startswith("~"):
+            field = f"metadata.annotations[{context.options.annotations_prefix}/{ann.SERVER_ALIAS.name}]"
+            message = f"found {alias!r}, supported so far: names and *.wildcards; it is left out"
+            findings.append(Finding(owner.ingress.key, field, Severity.WARNING, "NotYetSupported", message))
+        elif alias not in (name, CATCH_ALL):
             certificate = _certificate(alias, bundle)
             claims[alias] = Claim(Host(alias, alias_of=name, tls=certificate is not None), certificate)
-    if name != CATCH_ALL and any(view.settings.get(ann.FROM_TO_WWW_REDIRECT) for view in accepted):
+    plain = name != CATCH_ALL and not name.startswith("*.")
+    if plain and any(view.settings.get(ann.FROM_TO_WWW_REDIRECT) for view in accepted):
         other = name.removeprefix("www.") if name.startswith("www.") else f"www.{name}"
         record = Host(other, redirect_to=name, redirect_status=context.globals.get(cm.HTTP_REDIRECT_CODE))
         claims.setdefault(other, Claim(record, _certificate(other, bundle)))
-    return claims
+    return claims, findings
 
 
 def _app_root(locations: list[Location]) -> str:
     """That of the longest path that has one."""
     for location in locations:
-        if location.view.hold is Hold.NONE and (root := location.view.settings.get(ann.APP_ROOT)):
+        if location.view.hold is not Hold.NONE or location.fixed:
+            continue
+        if root := location.view.settings.get(ann.APP_ROOT):
             return root
     return ""
 
@@ -220,7 +253,10 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
     """Merge the Ingresses (oldest first) that mention a host; None when nothing of them is left to serve."""
     ordinary = [view for view in views if not view.canary]
     locations, findings = _merge(name, ordinary)
-    _add_implicit_root(name, ordinary, locations)
+    if name == CATCH_ALL:
+        findings += _add_catch_all_root(ordinary, locations)
+    else:
+        _add_implicit_root(ordinary, locations)
     if not locations and not ordinary:
         return None
     canaries = _canaries(name, [view for view in views if view.canary], locations)
@@ -240,10 +276,12 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
         regex=patterns,
         app_root=_app_root(ordered),
     )
+    claims, more = _claims(name, ordinary, tls.bundle, context)
+    findings += more
     return HostResult(
         host,
         certificate,
-        _claims(name, ordinary, tls.bundle, context),
+        claims,
         {result.policy.digest: result.policy for result in results if result.policy},
         frozenset(backend for result in results for backend in result.backends),
         frozenset(result.users for result in results if result.users),

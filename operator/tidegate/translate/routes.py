@@ -30,14 +30,20 @@ from tidegate.translate.globals import busy_buffers, next_upstream, temp_file_si
 from tidegate.translate.options import Options
 from tidegate.translate.reader import Reader
 
+MOST_CONNECTIONS = 65535  # NGINX knows no higher limit
+
 
 class Location(NamedTuple):
-    """A path of a host and who declared it; `backend` is None for the default backend."""
+    """A path of a host and who declared it; `backend` is None for the default backend.
+
+    `fixed`: redirects and rewrites of its Ingress do not count (reference: behaviour 3).
+    """
 
     path: str
     exact: bool
     view: View
     backend: BackendName | None
+    fixed: bool = False
 
 
 class RouteResult(NamedTuple):
@@ -66,7 +72,7 @@ def scope_of(view: View) -> str:
 def rewrites(location: Location) -> bool:
     """Whether the path of this location is replaced; a target that equals the path says nothing."""
     target = location.view.settings.get(ann.REWRITE_TARGET)
-    return bool(target) and target != location.path
+    return bool(target) and target != location.path and not location.fixed
 
 
 def _field(view: View, name: str, context: RouteContext) -> str:
@@ -171,9 +177,10 @@ def _policy(location: Location, context: RouteContext, auth: bool, access: bool)
         http_version="1.0" if settings.get(ann.PROXY_HTTP_VERSION) == "1.0" else "1.1",
         next_upstream=next_upstream(settings.get(ann.PROXY_NEXT_UPSTREAM), context.globals),
         next_upstream_timeout=settings.get(ann.PROXY_NEXT_UPSTREAM_TIMEOUT),
+        tries=settings.get(ann.PROXY_NEXT_UPSTREAM_TRIES),
         upstream=Upstream("https" if settings.get(ann.BACKEND_PROTOCOL) == "HTTPS" and location.backend else "http"),
         rates=_rates(settings),
-        connections=max(settings.get(ann.LIMIT_CONNECTIONS), 0),
+        connections=min(max(settings.get(ann.LIMIT_CONNECTIONS), 0), MOST_CONNECTIONS),
         limit_rate=max(settings.get(ann.LIMIT_RATE), 0) if buffering else 0,
         limit_rate_after=max(settings.get(ann.LIMIT_RATE_AFTER), 0) if buffering else 0,
         access=access,
@@ -251,8 +258,8 @@ def build_route(
         labels=labels_of(location),
         backend=str(location.backend) if location.backend else "",
         policy=own_policy.digest if own_policy else "",
-        redirect=_redirect(settings),
-        tls_redirect=_tls_redirect(location, context),
+        redirect=None if location.fixed else _redirect(settings),
+        tls_redirect=None if location.fixed else _tls_redirect(location, context),
         rewrite=_rewrite(location),
         body_limit=_differing(policy.body_limit, context.default_policy.body_limit),
         connect_timeout=_differing(settings.get(ann.PROXY_CONNECT_TIMEOUT), globals_.get(cm.PROXY_CONNECT_TIMEOUT)),
@@ -266,6 +273,7 @@ def build_route(
         access=access,
         auth=auth,
         upstream_host=settings.get(ann.UPSTREAM_VHOST) or "",
+        port_in_redirects=settings.get(ann.USE_PORT_IN_REDIRECTS),
         fallback=str(fallback) if fallback and location.backend else "",
         error_backend=str(fallback) if fallback and own_errors else "",
         intercepts=bool(policy.intercept),

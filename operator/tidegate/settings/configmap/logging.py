@@ -57,6 +57,7 @@ ENABLE_ACCESS_LOG_FOR_DEFAULT_BACKEND: Final = _FAMILY.setting(
     WeakBool(),
     False,
     "Whether requests for unknown hosts are logged.",
+    support=_SUPPORTED,
 )
 ENABLE_AUTH_ACCESS_LOG: Final = _FAMILY.setting(
     "enable-auth-access-log", WeakBool(), False, "Whether questions to the authentication service are logged, too."

@@ -1,0 +1,49 @@
+"""What generations of the configuration were made from, on disk: for the next control plane, which takes NGINX over."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from tidegate.model import Globals, Policy
+from tidegate.render.configuration import Capacity
+
+
+class Content(msgspec.Struct, frozen=True):
+    """Everything that a configuration is rendered from, but for where it runs. `users`: routes by policy."""
+
+    globals: Globals
+    policies: dict[str, Policy]
+    users: dict[str, int]
+    capacity: Capacity
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A generation and what it was made from."""
+
+    generation: int
+    content: Content
+
+
+class Memo:
+    """One file with the generation that runs and the one that is tried.
+
+    It is written before a generation is tried: whoever dies in between leaves what is needed for either.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> list[Loaded]:
+        """The generations known, newest last; none where the file cannot be read."""
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            return msgspec.json.decode(self._path.read_bytes(), type=list[Loaded])
+        return []
+
+    def write(self, generations: Iterable[Loaded]) -> None:
+        temporary = self._path.with_suffix(".new")
+        temporary.write_bytes(msgspec.json.encode(list(generations)))
+        temporary.rename(self._path)

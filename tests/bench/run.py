@@ -1,0 +1,54 @@
+"""make bench: every figure beside its peer, measured in the same run. See docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+
+import cpu
+from options import QUICK, Options
+from report import RESULTS, Figure, row, save, table
+
+Benchmark = Callable[[Options], tuple[list[Figure], list[str]]]
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "cpu-one-host": cpu.one_host,
+    "cpu-5000-hosts": cpu.many_hosts,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=BENCHMARKS, help="run one")
+    parser.add_argument("--quick", action="store_true", help="less of everything: to try the benchmarks, not to compare")
+    for field in dataclasses.fields(Options):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), metavar="N")
+    arguments = parser.parse_args()
+    changed = {
+        field.name: value
+        for field in dataclasses.fields(Options)
+        if (value := getattr(arguments, field.name)) is not None
+    }
+    options = dataclasses.replace(QUICK if arguments.quick else Options(), **changed)
+    names = [arguments.only] if arguments.only else list(BENCHMARKS)
+    for name in names:
+        started = time.monotonic()
+        print(f"-- {name}", file=sys.stderr, flush=True)
+        figures, notes = BENCHMARKS[name](options)
+        for figure in figures:
+            print(row(figure), file=sys.stderr, flush=True)
+        if arguments.quick:
+            notes = [*notes, "quick: too short to compare"]
+        save(name, figures, notes)
+        print(f"   {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    text = table(names)
+    (RESULTS / "table.md").write_text(table(BENCHMARKS))
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
