@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import struct
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,18 +14,26 @@ from typing import TypeVar
 
 import msgspec
 
+from cryptography import x509
+
 from tidegate.agent.client import AgentError
-from tidegate.agent.main import AgentHandle, AgentOptions, spawn_agent
-from tidegate.apply.accepted import AcceptedFile
+from tidegate.agent.main import AgentHandle, AgentOptions, AgentStartError, RunDirError, spawn_agent
+from tidegate.agent.protocol import ProcessUsage
 from tidegate.apply.applier import Applied, Applier, Refused
 from tidegate.apply.dataplane import DataPlaneError
 from tidegate.apply.records import Record, backend_record, certificate_record, globals_record, host_record
 from tidegate.dns import Resolver
 from tidegate.findings import Finding, ObjectKey, Severity
+from tidegate.model import CATCH_ALL, CertificateInfo
 from tidegate.render.configuration import MetricSettings, Runtime
 from tidegate.report.metrics import RequestMetrics
-from tidegate.sources.base import Source, SourceUpdate
-from tidegate.store import Resolution, Store
+from tidegate.resources.changes import Resolution, SourceUpdate
+from tidegate.resources.model import Ingress
+from tidegate.sources.accepted import AcceptedFile
+from tidegate.sources.base import Source
+from tidegate.store import Store
+from tidegate.translate.certificates import describe
+from tidegate.translate.acceptance import Hold
 from tidegate.translate.engine import Delta, Translator
 from tidegate.translate.options import Options
 
@@ -34,6 +43,7 @@ T = TypeVar("T")
 
 INLINE = 50  # changes that are translated without leaving the event loop: a few milliseconds
 WATCH_AGENT = 0.5
+FIRST_ANSWERS = 3.0  # seconds that the first state waits for DNS
 CHANGES_KEPT = 200
 
 
@@ -48,6 +58,15 @@ class ChangeRecord(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class _Step(msgspec.Struct, frozen=True):
+    """What a revision brings, for the moment when it runs. `served`: generations, None for what is not served."""
+
+    revision: int
+    what: str
+    served: dict[ObjectKey, int | None]
+    accepted: dict[ObjectKey, Ingress | None]
+
+
 class ControlPlane:
     """Runs until cancelled. `store`, `translator` and `source_findings` may be read under `lock`."""
 
@@ -59,7 +78,7 @@ class ControlPlane:
         agent_options: AgentOptions,
         *,
         dns_servers: tuple[tuple[str, int], ...] = (),
-        on_change: Callable[[ChangeRecord], None] | None = None,
+        on_change: Callable[[ChangeRecord | None], None] | None = None,
     ) -> None:
         self.options, self.runtime = options, runtime
         self.run_dir: Path = agent_options.run_dir
@@ -67,6 +86,7 @@ class ControlPlane:
         self._accepted = AcceptedFile(self.run_dir / "state" / "accepted.json")
         self.store = Store()
         self.translator = Translator(options, self._accepted.load())
+        fallback = self.translator.globals  # of an empty ConfigMap
         self.lock = asyncio.Lock()
         self.revision = 0
         self.ready = asyncio.Event()
@@ -74,7 +94,8 @@ class ControlPlane:
         self.refusals: dict[str, Finding] = {}
         self.changes: deque[ChangeRecord] = deque(maxlen=CHANGES_KEPT)
         self.served_generation: dict[ObjectKey, int] = {}
-        self.request_metrics = RequestMetrics(runtime.metrics or MetricSettings(), _constant_labels(options))
+        metrics = runtime.metrics or MetricSettings()
+        self.request_metrics = RequestMetrics(metrics, constant_labels(options), self._is_live)
         self.longest_hold = 0.0
         self.started = time.time()
         self.agent: AgentHandle | None = None
@@ -82,7 +103,12 @@ class ControlPlane:
         self._resolver = Resolver(self._on_resolution, dns_servers)
         self._updates: asyncio.Queue[SourceUpdate | Resolution | Refused] = asyncio.Queue()
         self._on_change = on_change
-        self._what: deque[str] = deque()
+        self._fallback = fallback
+        self._later: list[SourceUpdate | Resolution | Refused] = []  # what came while something else was awaited
+        self._own_certificate: CertificateInfo | None = None
+        self._unconfirmed: deque[_Step] = deque()
+        self._told: asyncio.Queue[ChangeRecord | None] = asyncio.Queue()
+        self._answered = 0
         self._users: set[str] = set()
 
     async def run(self) -> None:
@@ -90,7 +116,12 @@ class ControlPlane:
         self.agent = await spawn_agent(self._agent_options)
         client = self.agent.client()
         self.applier = Applier(
-            self.run_dir, self.runtime, client, on_applied=self._on_applied, on_refused=self._updates.put_nowait
+            self.run_dir,
+            self.runtime,
+            client,
+            self._fallback,
+            on_applied=self._on_applied,
+            on_refused=self._updates.put_nowait,
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -98,6 +129,7 @@ class ControlPlane:
                 group.create_task(self._reconcile())
                 group.create_task(self.applier.run())
                 group.create_task(self._watch_agent())
+                group.create_task(self._tell())
                 group.create_task(self._drain_metrics())
                 group.create_task(self._watch_loop())
         finally:
@@ -119,7 +151,7 @@ class ControlPlane:
     async def _reconcile(self) -> None:
         first = True
         while True:
-            items = [await self._updates.get()]
+            items, self._later = self._later or [await self._updates.get()], []
             while not self._updates.empty():
                 items.append(self._updates.get_nowait())
             if first and not any(isinstance(item, SourceUpdate) for item in items):
@@ -131,18 +163,47 @@ class ControlPlane:
     async def _take(self, items: list[SourceUpdate | Resolution | Refused], first: bool) -> None:
         touched: set[ObjectKey] = set()
         size = 0
+        refused = False
         for item in items:
             if isinstance(item, SourceUpdate):
-                self.source_findings = item.findings
+                if item.findings != self.source_findings:
+                    self.source_findings = item.findings
+                    self._told.put_nowait(None)
                 size += len(item.changes)
                 touched |= await self._offload(len(item.changes), self.store.apply, item.changes)
             elif isinstance(item, Resolution):
                 touched |= self.store.resolve(item)
             else:
                 touched |= self._refuse(item)
+                refused = refused or not item.memory
         delta = await self._offload(size, self.translator.update, self.store, touched)
-        if touched or first:
+        if first and (names := self.translator.dns_names()):
+            delta = await self._with_addresses(delta, names)
+        if touched or first or refused:
             self._publish(delta, touched, first)
+
+    async def _with_addresses(self, delta: Delta, names: frozenset[str]) -> Delta:
+        """The first state with what DNS says about its names, so that a take-over does not drop their addresses."""
+        self._resolver.want(names)
+        missing = set(names)
+        touched: set[ObjectKey] = set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_ANSWERS):
+                while missing:
+                    item = await self._updates.get()
+                    if isinstance(item, Resolution):
+                        missing.discard(item.name)
+                        touched |= self.store.resolve(item)
+                    else:
+                        self._later.append(item)
+        second = await self._offload(len(touched), self.translator.update, self.store, touched)
+        return msgspec.structs.replace(
+            delta,
+            hosts=dict(self.translator.hosts),
+            backends=dict(self.translator.backends),
+            accepted=delta.accepted | second.accepted,
+            views=delta.views | second.views,
+        )
 
     async def _offload(self, size: int, function: Callable[..., T], *arguments: object) -> T:
         if size <= INLINE:
@@ -150,12 +211,19 @@ class ControlPlane:
         return await asyncio.to_thread(function, *arguments)
 
     def _refuse(self, refused: Refused) -> set[ObjectKey]:
-        if refused.policies:
-            return self.translator.refuse(refused.policies, refused.message)
         key = self.options.configmap or ObjectKey("ConfigMap", "", "")
-        reason = "DataPlaneFull" if refused.memory else "Rejected"
-        self.refusals[reason] = Finding(key, "data", Severity.ERROR, reason, refused.message)
-        return set()
+        if refused.memory:
+            self.refusals["DataPlaneFull"] = Finding(key, "", Severity.ERROR, "DataPlaneFull", refused.memory)
+            self._told.put_nowait(None)
+            return set()
+        self._answered += 1
+        if refused.settings:
+            message = f"NGINX says: {refused.settings}; the settings before stay in force"
+            self.refusals["Rejected"] = Finding(key, "data", Severity.ERROR, "Rejected", message)
+        touched: set[ObjectKey] = set()
+        for digest, message in refused.policies.items():
+            touched |= self.translator.refuse([digest], message)
+        return touched
 
     def _publish(self, delta: Delta, touched: set[ObjectKey], first: bool) -> None:
         assert self.applier is not None
@@ -167,15 +235,32 @@ class ControlPlane:
             records.append(globals_record(self.translator.default_route()))
             self.refusals.pop("Rejected", None)
         self._write_users()
-        if delta.accepted:
-            self._accepted.update(delta.accepted)
+        views = self.translator.views
+        served: dict[ObjectKey, int | None] = {}
         for key in delta.views:
-            if key not in self.translator.views:
+            view = views.get(key)
+            served[key] = view.ingress.metadata.generation if view and view.hold is Hold.NONE else None
+            if view is None:
                 self.request_metrics.drop_ingress(key.namespace, key.name)
+        what = "start" if first else _summary(touched)
+        self._unconfirmed.append(_Step(self.revision, what, served, delta.accepted))
         policies, users = self.translator.policies()
-        self._what.append("start" if first else _summary(touched))
-        self.applier.want(records, self.translator.globals, policies, users, self.revision)
+        self.applier.want(records, self.translator.globals, policies, users, self.revision, self._answered)
         self._resolver.want(self.translator.dns_names())
+
+    @property
+    def certificates(self) -> tuple[tuple[str, CertificateInfo], ...]:
+        """Host and certificate; `_` for what is shown where there is no other, also when that is our own."""
+        rows = self.translator.certificate_infos
+        if any(host == CATCH_ALL for host, _ in rows):
+            return rows
+        if self._own_certificate is None:
+            pem = (self.run_dir / "tls" / "default.pem").read_bytes()
+            self._own_certificate = describe(x509.load_pem_x509_certificate(pem), "")
+        return ((CATCH_ALL, self._own_certificate), *rows)
+
+    def _is_live(self, namespace: str, name: str) -> bool:
+        return ObjectKey("Ingress", namespace, name) in self.translator.views
 
     def _write_users(self) -> None:
         """Files of users come before the routes that name them; what was written stays for older workers."""
@@ -192,33 +277,58 @@ class ControlPlane:
     # -- from the data plane back -------------------------------------------------------------------------------------
 
     def _on_applied(self, applied: Applied) -> None:
-        what = ", ".join(dict.fromkeys(self._what)) or "nothing"
-        self._what.clear()
-        for key, view in self.translator.views.items():
-            if view.accepted:
-                self.served_generation[key] = view.ingress.metadata.generation
-        record = ChangeRecord(time.time(), applied.revision, what, applied.records, applied.reloaded, applied.seconds)
+        """What is confirmed counts as served and, for a later run, as accepted."""
+        what: list[str] = []
+        accepted: dict[ObjectKey, Ingress | None] = {}
+        while self._unconfirmed and self._unconfirmed[0].revision <= applied.revision:
+            step = self._unconfirmed.popleft()
+            what.append(step.what)
+            accepted |= step.accepted
+            for key, generation in step.served.items():
+                if generation is None:
+                    self.served_generation.pop(key, None)
+                else:
+                    self.served_generation[key] = generation
+        if accepted:
+            self._accepted.update(accepted)
+        self.refusals.pop("DataPlaneFull", None)
+        words = ", ".join(dict.fromkeys(what)) or "nothing"
+        record = ChangeRecord(time.time(), applied.revision, words, applied.records, applied.reloaded, applied.seconds)
         self.changes.append(record)
         self.ready.set()
-        if self._on_change is not None:
-            self._on_change(record)
+        self._told.put_nowait(record)
+
+    async def _tell(self) -> None:
+        """Hand changes, and None for new findings, to whoever shows them: while nothing is being translated."""
+        while True:
+            record = await self._told.get()
+            if self._on_change is not None:
+                async with self.lock:
+                    self._on_change(record)
 
     async def _watch_agent(self) -> None:
         """Start the agent again when it is gone, and look again when NGINX was."""
         assert self.agent is not None
-        restarts = (await self._agent_status()) or (0, 0)
+        seen = (await self._agent_status()) or (0, 0)
         while True:
             await asyncio.sleep(WATCH_AGENT)
             now = await self._agent_status()
             if now is None:
-                log.warning("the agent is gone, starting it again")
-                with contextlib.suppress(AgentError, OSError):
+                log.warning("the agent does not answer, starting it again")
+                try:
                     self.agent = await spawn_agent(self._agent_options)
-                continue
-            if now != restarts:
-                restarts = now
+                except (AgentError, AgentStartError, RunDirError, OSError) as error:
+                    log.error("the agent cannot be started: %s", error)
+            elif now != seen:
+                seen = now
                 if self.applier is not None:
                     self.applier.resume()
+
+    async def usage(self) -> ProcessUsage:
+        """What NGINX's processes use. Raises AgentError."""
+        assert self.agent is not None
+        async with self.agent.client() as client:
+            return await client.usage()
 
     async def _agent_status(self) -> tuple[int, int] | None:
         assert self.agent is not None
@@ -242,7 +352,10 @@ class ControlPlane:
             return
         with contextlib.suppress(DataPlaneError):
             for block in await self.applier.plane.metrics():
-                self.request_metrics.add_block(block)
+                try:
+                    self.request_metrics.add_block(block)
+                except (ValueError, struct.error):
+                    log.warning("a block of metrics was not understood", exc_info=True)
                 await asyncio.sleep(0)
 
     async def _watch_loop(self) -> None:
@@ -254,7 +367,7 @@ class ControlPlane:
             self.longest_hold = max(self.longest_hold, loop.time() - before - 0.02)
 
 
-def _constant_labels(options: Options) -> dict[str, str]:
+def constant_labels(options: Options) -> dict[str, str]:
     return {
         "controller_namespace": options.pod_namespace,
         "controller_class": options.controller_class,

@@ -15,7 +15,7 @@ import dns.asyncresolver
 import dns.exception
 import dns.resolver
 
-from tidegate.store import Resolution
+from tidegate.resources.changes import Resolution
 
 log = logging.getLogger("tidegate.dns")
 

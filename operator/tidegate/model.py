@@ -188,6 +188,8 @@ class CertificateInfo(msgspec.Struct, frozen=True):
     not_after: int
     serial: str
     fingerprint: str
+    organization: str = ""  # of the issuer
+    algorithm: str = ""  # of the public key
 
 
 class RateLimit(msgspec.Struct, frozen=True, order=True):

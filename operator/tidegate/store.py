@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
-import msgspec
-
 from tidegate.findings import ObjectKey
+from tidegate.resources.changes import Change, Resolution
 from tidegate.resources.model import (
     ConfigMap,
     Endpoints,
@@ -22,24 +21,8 @@ from tidegate.resources.model import (
     Secret,
     Service,
 )
-from tidegate.sources.base import Change
 
 R = TypeVar("R", bound=Resource)
-
-
-class Resolution(msgspec.Struct, frozen=True):
-    """The addresses of a host name as DNS last said, in order; empty when it could not be resolved."""
-
-    name: str
-    addresses: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> ObjectKey:
-        return resolution_key(self.name)
-
-
-def resolution_key(name: str) -> ObjectKey:
-    return ObjectKey("Resolution", "", name)
 
 
 def endpoints_key(namespace: str, service: str) -> ObjectKey:

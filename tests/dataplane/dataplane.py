@@ -102,7 +102,9 @@ def values_of(*items: Host | Backend | Certificate) -> dict[str, bytes | None]:
     """The records of model values, by key."""
     found: dict[str, bytes | None] = {}
     for item in items:
-        kind, name = ("b", item.id) if isinstance(item, Backend) else ("h" if isinstance(item, Host) else "c", item.name)
+        kind, name = (
+            ("b", item.id) if isinstance(item, Backend) else ("h" if isinstance(item, Host) else "c", item.name)
+        )
         found[f"{kind}:{name}"] = msgspec.json.encode(item)
     return found
 
@@ -166,9 +168,9 @@ class Setup:
     """What a plane is started with."""
 
     policies: Sequence[Policy] = ()
-    settings: Globals = Globals(default_policy=DEFAULT_POLICY, workers=1)
-    capacity: Capacity = Capacity(data=8 * MIB, metrics=2 * MIB)
-    metrics: MetricSettings = MetricSettings()
+    settings: Globals = field(default_factory=lambda: Globals(default_policy=DEFAULT_POLICY, workers=1))
+    capacity: Capacity = field(default_factory=lambda: Capacity(data=8 * MIB, metrics=2 * MIB))
+    metrics: MetricSettings = field(default_factory=MetricSettings)
     lua_dir: str = str(template_folder() / "lua")
 
 
@@ -236,8 +238,10 @@ class Plane:
         if self._process.poll() is not None:
             raise AssertionError(f"NGINX ended: {(self.run / 'logs/start.log').read_text()} {self.errors()}")
         status = self.status()
-        return bool(status) and status["generation"] == self.generation and (
-            len(status["workers"]) == status["worker_count"]
+        return (
+            bool(status)
+            and status["generation"] == self.generation
+            and (len(status["workers"]) == status["worker_count"])
         )
 
     def signal(self, number: int) -> None:
@@ -688,7 +692,7 @@ class Server:
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         self._open.add(sock)
-        with contextlib.suppress(ClosedError, OSError):
+        with contextlib.suppress(ClosedError, OSError, ValueError):
             if self._context is not None:
                 sock = self._context.wrap_socket(sock, server_side=True)
             stream = Stream(sock)

@@ -149,14 +149,25 @@ def request_path(declared: list[str], chance: Random) -> str:
         return chance.choice(ODD)
     if declared and chance.random() < 0.7:
         base = chance.choice(declared)
-        base = base.rstrip("/") if chance.random() < 0.3 else base
+        base = (base.rstrip("/") or "/") if chance.random() < 0.3 else base
     else:
         base = "/" + "/".join(chance.choices(SEGMENTS, k=chance.randint(0, 3)))
     return escaped((base + chance.choice(ENDS)).encode().decode("latin-1"), chance)
 
 
 NAMES = ["a.test", "b.test", "*.test", "*.a.test", "x.a.test", "_", "c.other"]
-ASKED = ["a.test", "A.TEST", "b.test", "b.test.", "b.test:81", "new.test", "new.a.test", "x.a.test", "y.x.a.test", "test"]
+ASKED = [
+    "a.test",
+    "A.TEST",
+    "b.test",
+    "b.test.",
+    "b.test:81",
+    "new.test",
+    "new.a.test",
+    "x.a.test",
+    "y.x.a.test",
+    "test",
+]
 ASKED += ["*.test", "a_b.test", "-.test", "a!b.test", "c.other", "127.0.0.1", "_", "alias.test", "w.alias.test"]
 
 

@@ -137,9 +137,7 @@ def events(gate: threading.Event) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_response_chunk_arrives_before_the_response_ends(
-    plane: Plane, name: Callable[[str], str], tls: bool
-) -> None:
+def test_response_chunk_arrives_before_the_response_ends(plane: Plane, name: Callable[[str], str], tls: bool) -> None:
     gate = threading.Event()
     with Server(handler=lambda _: Reply(headers=[("Content-Type", "text/event-stream")], body=events(gate))) as server:
         plane.put(backend("ns/sse:80", server), host(name("a"), route(backend="ns/sse:80")))

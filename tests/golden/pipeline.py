@@ -19,8 +19,8 @@ from tidegate.findings import Finding, ObjectKey
 from tidegate.model import Globals, Policy, Upstream
 from tidegate.render.configuration import Capacity, Configuration, NginxFeatures, Runtime
 from tidegate.render.template import render
+from tidegate.resources.changes import Change
 from tidegate.resources.model import Ingress, Resource, Secret
-from tidegate.sources.base import Change
 from tidegate.sources.entries import read_text
 from tidegate.sources.folder import Folder
 from tidegate.store import Store

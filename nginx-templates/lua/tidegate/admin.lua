@@ -10,6 +10,7 @@ local frames = require "tidegate.frames"
 local metrics = require "tidegate.metrics"
 local regex = require "tidegate.regex"
 local store = require "tidegate.store"
+local zones = require "tidegate.zones"
 
 local ngx = ngx
 local data = ngx.shared.tidegate_data
@@ -66,6 +67,7 @@ function _M.status()
     capacity = data:capacity(),
     free = data:free_space(),
     patterns = regex.count(),
+    zones = zones.fill(),
   })
 end
 

@@ -28,7 +28,7 @@ function _M.compile(record)
     endpoint.name = endpoint.address .. ":" .. endpoint.port
   end
   self.digest = ngx.md5(record.id)
-  self.log_name = gsub(record.id, "[/:]", "-")
+  self.log_name = record.id == "_default" and "upstream-default-backend" or gsub(record.id, "[/:]", "-")
   return self
 end
 

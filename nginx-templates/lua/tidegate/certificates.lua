@@ -1,10 +1,18 @@
 -- Certificates by SNI, from data. Parsed pairs are kept, up to a bound; the default certificate is NGINX's own.
 
+local ffi = require "ffi"
 local ssl = require "ngx.ssl"
 local store = require "tidegate.store"
 
 local find, sub, lower, gsub = string.find, string.sub, string.lower, string.gsub
+local C = ffi.C
 local ngx = ngx
+
+ffi.cdef [[
+void *OPENSSL_sk_value(const void *stack, int index);
+int X509_check_private_key(const void *certificate, const void *key);
+void ERR_clear_error(void);
+]]
 
 local PARSED_KEPT = 2000
 
@@ -16,21 +24,34 @@ function _M.configure(given)
   reject_unknown = given.reject_unknown
 end
 
+local function parse_pair(pair)
+  local chain, reason = ssl.parse_pem_cert(pair.chain)
+  if not chain then
+    return nil, reason
+  end
+  local key
+  key, reason = ssl.parse_pem_priv_key(pair.key)
+  if not key then
+    return nil, reason
+  end
+  if C.X509_check_private_key(C.OPENSSL_sk_value(chain, 0), key) ~= 1 then
+    C.ERR_clear_error() -- else NGINX would take it for one of the handshake
+    return nil, "its key belongs to another certificate"
+  end
+  return { chain, key }
+end
+
 local function parse(record)
   local pairs_of = {}
-  for _, pair in ipairs(record.pairs) do
-    local chain, reason = ssl.parse_pem_cert(pair.chain)
-    local key
-    if chain then
-      key, reason = ssl.parse_pem_priv_key(pair.key)
-    end
-    if not key then
+  for index, pair in ipairs(record.pairs) do
+    local parsed, reason = parse_pair(pair)
+    if not parsed then
       ngx.log(ngx.ERR, "certificate ", record.name, ": ", reason)
       return nil
     end
-    pairs_of[#pairs_of + 1] = { chain, key }
+    pairs_of[index] = parsed
   end
-  return pairs_of
+  return pairs_of[1] and pairs_of
 end
 
 local function lookup(name)

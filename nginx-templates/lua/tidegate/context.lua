@@ -1,20 +1,13 @@
 -- What one request knows across its phases. `ngx.ctx` does not survive a jump to a named location; a table keyed by
 -- the address of NGINX's request does, costs no lookup in NGINX, and its entries are used again and again.
 
-local base = require "resty.core.base"
-local ffi = require "ffi"
+local calls = require "tidegate.calls"
 
-local cast, tonumber = ffi.cast, tonumber
-local get_request = base.get_request
-local uintptr = ffi.typeof("uintptr_t")
+local address = calls.identity
 
 local _M = {}
 
 local active, free, free_count = {}, {}, 0
-
-local function address()
-  return tonumber(cast(uintptr, get_request()))
-end
 
 -- A context for this request; the fields of a former request are gone.
 function _M.new()

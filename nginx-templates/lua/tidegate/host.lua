@@ -96,6 +96,7 @@ function _M.compile(record)
       self.patterns[#self.patterns + 1] = {
         text = "^" .. route.path,
         start = literal_start(route.path),
+        literal = lower(route.path),
         route = route,
       }
     elseif route.match == "exact" then
@@ -131,6 +132,12 @@ local function match_patterns(self, uri)
       local matched = regex.matches(pattern.text, uri)
       if matched then
         return pattern.route
+      end
+      if matched == nil and not regex.valid(pattern.text) then
+        matched = pattern.literal == sub(lowered, 1, #pattern.literal) -- what is no pattern stands for itself
+        if matched then
+          return pattern.route
+        end
       end
       if matched == nil then
         return nil, "the pattern " .. pattern.text .. " could not be matched"

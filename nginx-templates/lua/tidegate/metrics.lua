@@ -5,37 +5,53 @@
 -- in shared memory is full while nobody reads it) stays here and is counted on.
 
 local backends = require "tidegate.backend"
+local calls = require "tidegate.calls"
 local contexts = require "tidegate.context"
 local ffi = require "ffi"
 
-local concat = table.concat
+local concat, floor, format = table.concat, math.floor, string.format
 local tonumber = tonumber
 local ngx = ngx
-local now, start_time = ngx.now, ngx.req.start_time
+local now, start_time, variable = calls.now, calls.start_time, calls.variable
 local queue = ngx.shared.tidegate_metrics
 
 local _M = {}
 
 local SEPARATOR = "\0"
-local HISTOGRAMS = 7
-local time_buckets, length_buckets, size_buckets
-local offsets, width, row_type, row_bytes
+local time_bucket, length_bucket, size_bucket -- functions: the place of a value among the bounds
+local offsets, sums, width, row_type, row_bytes
 local enabled, per_host, undefined_host = false, true, false
 local max_series = 600
 
 local series, active, overflow = {}, 0, nil -- rows by label text; how many; the row for everything beyond the bound
 local free, free_count = {}, 0
 
+-- The source of a binary search among the bounds from `first` to `last`: a loop of few rounds would keep LuaJIT from
+-- compiling what calls it.
+local function search(bounds, first, last)
+  if first > last then
+    return "return " .. first - 1
+  end
+  local middle = floor((first + last) / 2)
+  return format("if value <= %.17g then %s else %s end", bounds[middle], search(bounds, first, middle - 1),
+    search(bounds, middle + 1, last))
+end
+
+local function bucket_function(bounds)
+  return assert(loadstring("return function(value) " .. search(bounds, 1, #bounds) .. " end"))()
+end
+
 -- `given`: {enabled, per_host, undefined_host, max_series, time, length, size}; the last three are bucket bounds.
 function _M.configure(given)
   enabled, per_host, undefined_host = given.enabled, given.per_host, given.undefined_host
   max_series = given.max_series
-  time_buckets, length_buckets, size_buckets = given.time, given.length, given.size
-  offsets, width = {}, 1
-  local of = { time_buckets, time_buckets, time_buckets, time_buckets, length_buckets, length_buckets, size_buckets }
-  for index = 1, HISTOGRAMS do
-    offsets[index] = width
-    width = width + #of[index] + 2
+  time_bucket, length_bucket, size_bucket =
+    bucket_function(given.time), bucket_function(given.length), bucket_function(given.size)
+  offsets, sums, width = {}, {}, 1
+  local time, length = given.time, given.length
+  for index, bounds in ipairs({ time, time, time, time, length, length, given.size }) do
+    offsets[index], sums[index] = width, width + #bounds + 1
+    width = width + #bounds + 2
   end
   row_type = ffi.typeof("double[" .. width .. "]")
   row_bytes = width * 8
@@ -49,14 +65,10 @@ local function new_row()
   return row_type()
 end
 
-local function observe(row, offset, buckets, value)
-  local count = #buckets
-  local index = 1
-  while index <= count and value > buckets[index] do
-    index = index + 1
-  end
-  row[offset + index - 1] = row[offset + index - 1] + 1
-  row[offset + count + 1] = row[offset + count + 1] + value
+local function observe(row, histogram, bucket, value)
+  local place, sum = offsets[histogram] + bucket(value), sums[histogram]
+  row[place] = row[place] + 1
+  row[sum] = row[sum] + value
 end
 
 local function add_row(labels)
@@ -126,26 +138,25 @@ local function count(context)
   local labels = labels_of(context, route, ngx.status)
   local row = series[labels] or add_row(labels)
   row[0] = row[0] + 1
-  local var = ngx.var
-  observe(row, offsets[1], time_buckets, now() - start_time())
+  observe(row, 1, time_bucket, now() - start_time())
   if context.tries then
-    local response = tonumber(var.upstream_response_time)
+    local response = tonumber(variable("upstream_response_time"))
     if response then
-      observe(row, offsets[2], time_buckets, response)
+      observe(row, 2, time_bucket, response)
     end
-    local header = tonumber(var.upstream_header_time)
+    local header = tonumber(variable("upstream_header_time"))
     if header then
-      observe(row, offsets[3], time_buckets, header)
+      observe(row, 3, time_bucket, header)
     end
-    local connect = tonumber(var.upstream_connect_time)
+    local connect = tonumber(variable("upstream_connect_time"))
     if connect then
-      observe(row, offsets[4], time_buckets, connect)
+      observe(row, 4, time_bucket, connect)
     end
   end
-  local sent = tonumber(var.bytes_sent)
-  observe(row, offsets[5], length_buckets, tonumber(var.request_length))
-  observe(row, offsets[6], length_buckets, sent)
-  observe(row, offsets[7], size_buckets, sent)
+  local sent = tonumber(variable("bytes_sent"))
+  observe(row, 5, length_bucket, tonumber(variable("request_length")))
+  observe(row, 6, length_bucket, sent)
+  observe(row, 7, size_bucket, sent)
 end
 
 -- To be run in the log phase of every request.
@@ -159,7 +170,7 @@ function _M.log()
   end
   local backend = context.backend
   if backend and backend.algorithm == "ewma" and context.tries then
-    local seconds = tonumber(ngx.var.upstream_response_time)
+    local seconds = tonumber(variable("upstream_response_time"))
     if seconds then -- one try: of several it is a list
       backends.observe(context.endpoint, seconds)
     end

@@ -65,6 +65,11 @@ function _M.matches(pattern, subject)
   return found(lookup(pattern, "ij"), subject)
 end
 
+-- Whether a pattern compiles.
+function _M.valid(pattern)
+  return lookup(pattern, "ij") ~= false
+end
+
 -- The same with case.
 function _M.matches_case(pattern, subject)
   return found(lookup(pattern, "j"), subject)

@@ -5,6 +5,7 @@
 -- then limits, checks and proxies.
 
 local affinity = require "tidegate.affinity"
+local calls = require "tidegate.calls"
 local canary = require "tidegate.canary"
 local contexts = require "tidegate.context"
 local networks = require "tidegate.networks"
@@ -14,6 +15,7 @@ local store = require "tidegate.store"
 local find, sub, gsub, byte, match = string.find, string.sub, string.gsub, string.byte, string.match
 local tonumber = tonumber
 local ngx = ngx
+local variable = calls.variable
 local SLASH, STAR = byte("/"), byte("*")
 
 local _M = {}
@@ -273,8 +275,7 @@ local function body_location(route)
   if limit == 0 and location then
     return location
   end
-  local var = ngx.var
-  local length = var.content_length
+  local length = variable("content_length")
   if length then
     if limit > 0 and tonumber(length) > limit then
       return false
@@ -285,14 +286,12 @@ local function body_location(route)
     return location
   end
   -- A body of unknown length is bounded by NGINX itself, in a location that has the limit.
-  if var.http_transfer_encoding then
+  if variable("http_transfer_encoding") then
     return "@tidegate_default"
   end
-  if ngx.req.http_version() >= 2 then
-    local method = ngx.req.get_method()
-    if method ~= "GET" and method ~= "HEAD" then
-      return "@tidegate_default"
-    end
+  local method = ngx.req.get_method()
+  if method ~= "GET" and method ~= "HEAD" and ngx.req.http_version() >= 2 then
+    return "@tidegate_default"
   end
   return nil
 end
@@ -380,7 +379,7 @@ end
 function _M.rewrite()
   store.sync()
   local context = contexts.new()
-  local name = ngx.var.host
+  local name = variable("host")
   if byte(name) == STAR then -- the name of a record, not of a host
     name = "_"
   end
@@ -399,7 +398,7 @@ function _M.rewrite()
 
   local route, uri = host.only, nil
   if not route or not route.plain or host.app_root or host.name == "_" then
-    uri = ngx.var.uri
+    uri = variable("uri")
     if host.redirect_to then
       return redirect_to_host(context, host)
     end

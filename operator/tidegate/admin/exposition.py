@@ -9,12 +9,14 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from tidegate import __version__
+from tidegate.agent.client import AgentError
+from tidegate.agent.protocol import ProcessUsage
 from tidegate.apply.dataplane import DataPlaneError
-from tidegate.control import ControlPlane
+from tidegate.control import ControlPlane, constant_labels
 from tidegate.model import CertificateInfo
 from tidegate.report.states import State, ingress_states
 
@@ -61,13 +63,37 @@ def _connections(text: str, constant: dict[str, str]) -> list[Metric]:
     return [gauge, total, count]
 
 
+def _processes(usage: ProcessUsage, constant: dict[str, str]) -> list[Metric]:
+    rows = (
+        ("num_procs", "NGINX processes", usage.processes),
+        ("cpu_seconds_total", "CPU seconds used", usage.cpu_seconds),
+        ("read_bytes_total", "Bytes read from disk", usage.read_bytes),
+        ("write_bytes_total", "Bytes written to disk", usage.write_bytes),
+        ("resident_memory_bytes", "Bytes of memory in use", usage.resident_bytes),
+        ("virtual_memory_bytes", "Bytes of memory mapped", usage.virtual_bytes),
+        ("oldest_start_time_seconds", "When the oldest process started", usage.oldest_start),
+    )
+    found: list[Metric] = []
+    for name, text, value in rows:
+        kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+        family = kind(f"{PREFIX}nginx_process_{name}", text, labels=tuple(constant))
+        family.add_metric(tuple(constant.values()), value)
+        found.append(family)
+    return found
+
+
 def _certificates(rows: tuple[tuple[str, CertificateInfo], ...], controller_class: str) -> list[Metric]:
     names = ("namespace", "class", "host", "secret_name", "identifier")
     expiry = GaugeMetricFamily(f"{PREFIX}ssl_expire_time_seconds", "When a certificate expires", labels=names)
+    about = ("issuer_organization", "issuer_common_name", "serial_number", "public_key_algorithm")
+    facts = GaugeMetricFamily(f"{PREFIX}ssl_certificate_info", "What a certificate is", labels=(*names, *about))
     for host, info in rows:
         namespace, _, secret = info.secret.partition("/")
-        expiry.add_metric((namespace, controller_class, host, secret, f"-{int(info.serial, 16)}"), info.not_after)
-    return [expiry]
+        serial = str(int(info.serial, 16))
+        labels = (namespace, controller_class, host, secret, f"-{serial}")
+        expiry.add_metric(labels, info.not_after)
+        facts.add_metric((*labels, info.organization, info.issuer, serial, info.algorithm), 1)
+    return [expiry, facts]
 
 
 def _controller(control: ControlPlane, constant: dict[str, str]) -> list[Metric]:
@@ -82,22 +108,22 @@ def _controller(control: ControlPlane, constant: dict[str, str]) -> list[Metric]
             f"{PREFIX}config_hash",
             "A number for the running configuration, 0 after a failure",
             constant,
-            float(zlib.crc32(settings)) if applier.last_reload_successful else 0,
+            float(zlib.crc32(settings)) if applier.loader.last_reload_successful else 0,
         ),
         _gauge(
             f"{PREFIX}config_last_reload_successful",
             "Whether the last reload worked",
             constant,
-            float(applier.last_reload_successful),
+            float(applier.loader.last_reload_successful),
         ),
         _gauge(
             f"{PREFIX}config_last_reload_successful_timestamp_seconds",
             "When the last successful reload was",
             constant,
-            applier.last_success,
+            applier.loader.last_success,
         ),
-        _untyped_counter(f"{PREFIX}success", "Reloads", constant, applier.reloads),
-        _untyped_counter(f"{PREFIX}errors", "Configurations that NGINX refused", constant, applier.failures),
+        _untyped_counter(f"{PREFIX}success", "Reloads", constant, applier.loader.reloads),
+        _untyped_counter(f"{PREFIX}errors", "Configurations that NGINX refused", constant, applier.loader.failures),
     ]
 
 
@@ -138,8 +164,8 @@ def _own(control: ControlPlane) -> list[Metric]:
     return [
         family,
         found,
-        _gauge("tidegate_revision_wanted", "The revision wanted", {}, applier.wanted_revision if applier else 0),
-        _gauge("tidegate_revision_running", "The revision running", {}, applier.running_revision if applier else 0),
+        _gauge("tidegate_revision_wanted", "The revision wanted", {}, applier.revisions.wanted if applier else 0),
+        _gauge("tidegate_revision_running", "The revision running", {}, applier.revisions.running if applier else 0),
         _gauge("tidegate_data_capacity_bytes", "Shared memory for routes", {}, capacity),
         _gauge("tidegate_data_free_bytes", "Free shared memory for routes", {}, free),
         _gauge("tidegate_loop_hold_seconds_max", "The longest hold of the event loop", {}, control.longest_hold),
@@ -149,23 +175,24 @@ def _own(control: ControlPlane) -> list[Metric]:
 
 async def exposition(control: ControlPlane) -> bytes:
     """All samples as they stand; made in a worker thread, for they can be many."""
-    constant = {
-        "controller_namespace": control.options.pod_namespace,
-        "controller_class": control.options.controller_class,
-        "controller_pod": control.options.pod_name,
-    }
+    constant = constant_labels(control.options)
     families: list[Metric] = []
     if control.applier is not None and control.ready.is_set():
         with contextlib.suppress(DataPlaneError):
             families += _connections(await control.applier.plane.connections(), constant)
+        with contextlib.suppress(AgentError):
+            families += _processes(await control.usage(), constant)
     families += _controller(control, constant)
-    families += _certificates(control.translator.certificate_infos, control.options.controller_class)
+    families += _certificates(control.certificates, control.options.controller_class)
     families.append(_orphans(control, constant))
     families += _own(control)
 
+    rows = control.request_metrics.rows()
+
     def write() -> bytes:
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collector([*families, *control.request_metrics.collect()]))
+        ProcessCollector(registry=registry)
+        registry.register(_Collector([*families, *control.request_metrics.collect(rows)]))
         text: bytes = generate_latest(registry)
         return text
 

@@ -134,7 +134,7 @@ class AdminServer:
     async def _ingresses(self, request: web.Request) -> web.Response:
         control = self._control
         async with control.lock:
-            revision = control.applier.running_revision if control.applier else 0
+            revision = control.applier.revisions.running if control.applier else 0
             return _json(ingress_states(control.translator, control.served_generation, revision))
 
     async def _routes(self, request: web.Request) -> web.Response:
@@ -194,7 +194,7 @@ class AdminServer:
                     "fingerprint": info.fingerprint,
                     "secret": info.secret,
                 }
-                for host, info in self._control.translator.certificate_infos
+                for host, info in self._control.certificates
             ]
         return _json(rows)
 
@@ -236,7 +236,7 @@ class AdminServer:
                 timeout = min(float(request.query.get("timeout", WAIT_DEFAULT)), WAIT_MOST)
             except ValueError:
                 return _refuse("wait is a revision number and timeout a number of seconds")
-            if applier is None or not await applier.wait(wanted, timeout):
+            if applier is None or not await applier.revisions.wait(wanted, timeout):
                 status = 504
         return _json(await self._describe(), status)
 
@@ -258,10 +258,10 @@ class AdminServer:
         return {
             "version": __version__,
             "revision": {
-                "wanted": applier.wanted_revision if applier else 0,
-                "running": applier.running_revision if applier else 0,
+                "wanted": applier.revisions.wanted if applier else 0,
+                "running": applier.revisions.running if applier else 0,
             },
-            "reloads": applier.reloads if applier else 0,
+            "reloads": applier.loader.reloads if applier else 0,
             "leader": True,
             "counts": counts,
             "nginx": ".".join(map(str, control.runtime.features.version)),

@@ -16,43 +16,31 @@ from pathlib import Path
 import msgspec
 
 from tidegate.agent.client import AgentClient, AgentError
-from tidegate.agent.protocol import ApplyResult
-from tidegate.apply.dataplane import DataPlane, DataPlaneError, MemoryFullError, VersionConflictError
-from tidegate.apply.frames import Transaction, encode
-from tidegate.apply.quarantine import bisect, policy_at
-from tidegate.apply.records import Record, built_in_backend, in_order
-from tidegate.apply.statefile import StateFile
+from tidegate.agent.protocol import AgentState, AgentStatus
+from tidegate.apply.dataplane import DataPlane, DataPlaneError, MemoryFullError
+from tidegate.apply.loader import Loader, Refused, StartError
+from tidegate.apply.memo import Content
+from tidegate.apply.pusher import Pusher
+from tidegate.apply.records import Record, built_in_backend, data_size, in_order, policies_of
+from tidegate.apply.revisions import Revisions
 from tidegate.model import Globals, Policy
-from tidegate.render.configuration import MIB, Capacity, Configuration, Runtime
-from tidegate.render.quoting import UnsafeValue
-from tidegate.render.template import render
+from tidegate.render.configuration import MIB, Capacity, Runtime
+
+__all__ = ["Applied", "Applier", "Refused", "StartError"]
 
 log = logging.getLogger("tidegate.apply")
 
-FIRST_VERSION = 1000
 PUSH_BYTES = 512 * 1024
-RELOAD_GAP = 1.0
-MOST_GENERATIONS = 8
-KEPT_RECORDS = 8
-RETRY_AFTER = 1.0
+RETRY_AFTER = 0.5
+STARTING_LIMIT = 40.0  # longer than the agent gives NGINX to come up
+FAILED_LIMIT = 1.0
 LARGEST_DATA = 4096 * MIB
-
-
-class StartError(Exception):
-    """NGINX cannot be started for a reason that trying again does not mend, such as a busy port."""
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """What NGINX would not take: policies by digest, the global settings, or (memory full) the whole change."""
-
-    policies: tuple[str, ...]
-    settings: bool
-    memory: bool
-    message: str
+LEAST_FREE = 0.3
+PAGE = 4096
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """One step that reached the data plane. `seconds` is how long it took; `revision` what is running after it."""
+    """Changes that are in force now: up to which revision, how many records, how long since they were asked for."""
 
     revision: int
     records: int
@@ -60,52 +48,64 @@ class Applied(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class _Pending(msgspec.Struct, frozen=True):
+    """A record to be pushed; the revisions that asked first for a change of its key, and that it comes from."""
+
+    record: Record
+    first: int
+    latest: int
+
+
 class Applier:
-    """Applies wanted state; `on_applied` and `on_refused` are called in the event loop."""
+    """Applies wanted state; `on_applied` and `on_refused` are called in the event loop.
+
+    Each refusal of policies or settings is to be answered by a `want` that counts it: until then nothing that was
+    refused counts as running. `fallback` are global settings that NGINX is known to take.
+    """
 
     def __init__(
         self,
         run_dir: Path,
         runtime: Runtime,
         agent: AgentClient,
+        fallback: Globals,
         *,
         on_applied: Callable[[Applied], None],
         on_refused: Callable[[Refused], None],
     ) -> None:
-        self.runtime = runtime
-        self._run_dir = run_dir
+        self._run_dir = str(runtime.run_dir)
         self._agent = agent
-        self.plane = DataPlane(run_dir)
-        self._state = StateFile(run_dir / "state")
+        self.loader = Loader(run_dir, runtime, agent, fallback)
+        self._pusher = Pusher(run_dir)
+        self.revisions = Revisions()
         self._on_applied, self._on_refused = on_applied, on_refused
-        self._pending: dict[str, Record] = {}
+        self._pending: dict[str, _Pending] = {}
         self._wanted: dict[str, Record] = {}
-        self._since: dict[str, int] = {}  # the revision that asked for a pending record
-        self._globals: Globals | None = None
+        self._globals = fallback
         self._globals_since = 0
         self._policies: dict[str, Policy] = {}
         self._policy_users: dict[str, int] = {}
-        self._loaded_policies: dict[str, Policy] = {}
-        self._loaded_globals: Globals | None = None
-        self._loaded_zones: list[object] = []
         self._capacity = Capacity()
-        self._loaded_capacity: Capacity | None = None
-        self._generation = 0
-        self._last_reload = 0.0
-        self._wake = asyncio.Event()
-        self._changed = asyncio.Condition()
-        self._refused_policies: set[str] = set()
+        self._refused_policies: dict[str, str] = {}
         self._refused_globals: Globals | None = None
-        self._started = False
-        self.wanted_revision = 0
-        self.running_revision = 0
-        self.reloads = 0
-        self.memory = (0, 0)  # capacity and free bytes of the data dictionary
-        self.failures = 0
-        self.last_reload_successful = True
-        self.last_success = 0.0
+        self._started = False  # whether what runs is known
+        self._ever_started = False
+        self._full = False  # the data plane took no more: until it has grown, or something else is wanted
+        self._at_limit = False
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._pushed, self._reloads_told = 0, 0
 
-    # -- what is wanted -------------------------------------------------------------------------------------------
+    @property
+    def plane(self) -> DataPlane:
+        return self._pusher.plane
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """Capacity and free bytes of the data dictionary."""
+        return self._pusher.memory
+
+    # -- what is wanted ---------------------------------------------------------------------------------------------
 
     def want(
         self,
@@ -114,397 +114,299 @@ class Applier:
         policies: dict[str, Policy],
         policy_users: dict[str, int],
         revision: int,
+        answered: int = 0,
     ) -> None:
-        """Take over a change of the wanted state; `policies` are all that any wanted route names."""
+        """Take over a change of the wanted state.
+
+        `policies` are all that any wanted route names, `answered` the number of refusals that it takes into account.
+        """
+        if globals_ != self._globals:
+            self._globals, self._globals_since = globals_, revision
+            self._refused_policies.clear()  # under other settings NGINX may take them
+            self._refused_globals = None
+        self._policies, self._policy_users = policies, policy_users
         for record in records:
-            self._pending[record.key] = record
-            self._since[record.key] = revision
+            former = self._pending.get(record.key)
+            self._pending[record.key] = _Pending(record, former.first if former else revision, revision)
             if record.value is None:
                 self._wanted.pop(record.key, None)
             else:
                 self._wanted[record.key] = record
-        if globals_ not in (self._refused_globals, self._globals):
-            self._globals, self._globals_since = globals_, revision
-        self._policies, self._policy_users = policies, policy_users
-        self.wanted_revision = revision
+        self.revisions.want(revision, answered)
+        self._full = False
+        again = {digest for item in self._pending.values() for digest in item.record.policies}
+        again &= self._refused_policies.keys()
+        if again:
+            self._refuse(Refused(policies={digest: self._refused_policies[digest] for digest in again}))
         self._wake.set()
-
-    async def wait(self, revision: int, limit: float) -> bool:
-        """Whether the revision was confirmed running within `limit` seconds."""
-        try:
-            async with asyncio.timeout(limit), self._changed:
-                await self._changed.wait_for(lambda: self.running_revision >= revision)
-        except TimeoutError:
-            return False
-        return True
-
-    # -- the loop -------------------------------------------------------------------------------------------------
-
-    async def run(self) -> None:
-        """Apply whatever is wanted, until cancelled. Raises StartError when NGINX cannot be brought up at first."""
-        await asyncio.to_thread(self._state.load)
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self._step()
-            except StartError as error:
-                if not self._started:
-                    raise
-                log.error("%s; trying again", error)
-                self._wake_later(RETRY_AFTER)
-            except (AgentError, DataPlaneError) as error:
-                log.warning("%s; trying again", error)
-                self._wake_later(RETRY_AFTER)
 
     def resume(self) -> None:
         """NGINX or its agent was away: look again at what it has."""
         self._started = False
         self._wake.set()
 
+    # -- the loop ---------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Apply whatever is wanted, until cancelled. Raises StartError when NGINX cannot be brought up at first."""
+        await self._pusher.load()
+        await self.loader.recall()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._step()
+            except StartError as error:
+                if not self._ever_started:
+                    raise
+                log.error("%s; trying again", error)
+                self._wake_later(RETRY_AFTER)
+            except MemoryFullError as error:
+                self._grow(error)
+            except (AgentError, DataPlaneError, OSError) as error:
+                log.warning("%s; trying again", error)
+                self._started = False
+                self._wake_later(RETRY_AFTER)
+
     def _wake_later(self, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(max(seconds, 0.0), self._wake.set)
+        loop = asyncio.get_running_loop()
+        when = loop.time() + seconds
+        if self._timer is not None:
+            if loop.time() < self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(when, self._wake.set)
 
     async def _step(self) -> None:
-        started = time.monotonic()
-        revision = self.wanted_revision
+        if not self.revisions.wanted:
+            return  # nothing is known yet
         if not self._started:
             await self._start()
-            await self._confirm(revision, len(self._wanted), self.reloads > 0, started)
-            return
-        count = await self._push_ready()
-        if self._needs_reload():
-            wait = self._last_reload + RELOAD_GAP - time.monotonic()
-            if wait > 0:
-                self._wake_later(wait)
-                return
-            if not await self._room_for_a_generation():
-                self._wake_later(0.2)
-                return
-            if await self._reload():
-                count += await self._push_ready()
-                await self._confirm(revision, count, True, started)
-            return
-        await self._confirm(revision, count, False, started)
-        await self._drop_former_records()
+        if self._started:
+            await self._push_ready()
+            if self._needs_reload():
+                seconds = await self.loader.room()
+                if seconds:
+                    self._wake_later(seconds)
+                elif await self._reload():
+                    await self._push_ready()
+        await self._confirm()
+        if self._started:
+            await self._drop_former_records()
 
-    async def _confirm(self, revision: int, records: int, reloaded: bool, started: float) -> None:
-        if self._pending:
-            self._wake.set()
+    async def _confirm(self) -> None:
+        waiting = [item.first for item in self._pending.values()]
+        if not self._started:
+            waiting.append(self.revisions.running + 1)
+        if self._settings_wait:
+            waiting.append(self._globals_since)
+        seconds = self.revisions.reach(waiting)
+        if seconds is None:
             return
-        if revision == self.running_revision and not records:
-            return
-        self.running_revision = revision
-        self._on_applied(Applied(revision, records, reloaded, time.monotonic() - started))
-        async with self._changed:
-            self._changed.notify_all()
+        reloaded = self.loader.reloads > self._reloads_told
+        records, self._pushed, self._reloads_told = self._pushed, 0, self.loader.reloads
+        self._on_applied(Applied(self.revisions.running, records, reloaded, seconds))
+        await self.revisions.tell()
 
-    # -- start and adoption -----------------------------------------------------------------------------------------
+    # -- start and take-over ----------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        """Bring up NGINX with everything wanted, or take over one that runs."""
-        assert self._globals is not None
-        default = built_in_backend(self.runtime.run_dir)
-        self._wanted.setdefault(default.key, default)
-        status = await self._agent.status()
-        if status.running and await self._adopt(status.generation):
-            self._started = True
-            self._wake.set()
-            return
-        values = {key: record.value for key, record in self._wanted.items() if record.value is not None}
-        self._capacity = Capacity(data=_data_size(values.values()))
-        version = max(self._state.version + 1, FIRST_VERSION + sum(map(len, values.values())) // (128 * 1024))
-        await asyncio.to_thread(self._state.replace, values, version)
-        self._generation = max(self._generation, status.generation)
-        before = dict(self._pending)
-        if await self._reload():
-            for key, record in before.items():
-                if self._pending.get(key) is record:
-                    del self._pending[key]
-            self._started = True
-            if status.running:  # its memory was not empty, so the files were not read
-                await self._rewrite()
-
-    async def _adopt(self, generation: int) -> bool:
-        """Go on with a running NGINX whose data are those of our files."""
+        """Take over NGINX where it runs, else bring it up with everything that is wanted."""
+        self._started = True  # unless somebody says meanwhile that NGINX was away once more
         try:
-            plane = await self.plane.status()
-        except DataPlaneError:
+            default = built_in_backend(self._run_dir)
+            self._wanted.setdefault(default.key, default)
+            status = await self._settled()
+            if not (status.running and await self._adopt(status)) and not await self._bring_up(status):
+                self._started = False  # what was refused has to be answered first
+                return
+        except BaseException:
+            self._started = False
+            raise
+        self._ever_started = True
+
+    async def _settled(self) -> AgentStatus:
+        """The agent's status once it is not just about to bring NGINX up."""
+        began = time.monotonic()
+        while True:
+            status = await self._agent.status()
+            patience = {AgentState.STARTING: STARTING_LIMIT, AgentState.FAILED: FAILED_LIMIT}.get(status.state, 0.0)
+            if time.monotonic() - began >= patience:
+                return status
+            await asyncio.sleep(0.02)
+
+    async def _adopt(self, status: AgentStatus) -> bool:
+        """Go on with an NGINX that runs, if its configuration and our files are known to fit together."""
+        if not await self.loader.adopt(status.generation):
             return False
-        if plane.version != self._state.version:
-            behind = self._state.transactions_after(plane.version)
-            if behind is None:
-                return False
-            for transaction in behind:
-                await self.plane.push(encode(transaction))
-        former = await asyncio.to_thread(_read_memo, self._run_dir)
-        if former is None or former.generation != generation:
+        values = self._pusher.values
+        named = await asyncio.to_thread(lambda: set[str]().union(*map(policies_of, values.values())))
+        if not named <= self.loader.policies.keys():
             return False
-        self._generation = generation
-        self._loaded_globals, self._loaded_policies = former.globals, former.policies
-        self._capacity = self._loaded_capacity = Capacity(former.data, former.metrics)
-        self._loaded_zones = self._zones(former.globals, former.policies)
+        assert self.loader.loaded is not None
+        self._capacity = self.loader.loaded.content.capacity
+        self._pusher.capacity = self._capacity.data
+        try:
+            await self._pusher.catch_up()
+        except MemoryFullError:
+            return False
+        differing = [record for key, record in self._wanted.items() if values.get(key) != record.value]
+        differing += [Record(key, None) for key in values if key not in self._wanted and not key.startswith("q:")]
+        former, revision = self._pending, self.revisions.wanted
         self._pending = {
-            key: record for key, record in self._wanted.items() if self._state.values.get(key) != record.value
+            record.key: _Pending(record, former[record.key].first if record.key in former else revision, revision)
+            for record in differing
         }
-        for key in self._state.values:
-            if key not in self._wanted and not key.startswith("q:"):
-                self._pending[key] = Record(key, None)
-        log.info("took over NGINX at generation %d, %d records differ", generation, len(self._pending))
+        log.info("took over NGINX at generation %d, %d records differ", status.generation, len(differing))
         return True
 
-    async def _rewrite(self) -> None:
-        """Replace all data by ours in one transaction."""
-        version = 1
-        await self.plane.push(encode(Transaction(version, dict(self._state.values))))
-        await asyncio.to_thread(self._state.replace, self._state.values, version)
+    async def _bring_up(self, status: AgentStatus) -> bool:
+        """Start NGINX, or reload it, with everything wanted; False when something of that was refused.
+
+        The workers read the state file because their shared memory is empty: it has another size than any before.
+        """
+        wanted = dict(self._wanted)
+        values = {key: record.value for key, record in wanted.items() if record.value is not None}
+        size = data_size(values.values())
+        if size <= self.loader.former_data_size < size + MIB:
+            size = self.loader.former_data_size + PAGE
+        self._capacity = Capacity(data=size)
+        await self._pusher.replace(values)
+        if not await self._reload(status.generation):
+            return False
+        self._pending = {
+            key: item for key, item in self._pending.items() if self._wanted.get(key) is not wanted.get(key)
+        }
+        self._pushed += len(wanted)
+        await self._pusher.catch_up()
+        return True
 
     # -- data -------------------------------------------------------------------------------------------------------
 
     def _blocked(self, record: Record) -> bool:
-        return not record.policies <= self._loaded_policies.keys()
+        return not record.policies <= self.loader.policies.keys()
 
-    def _may_go(self, record: Record, first_blocked: int | None) -> bool:
+    def _may_go(self, item: _Pending, first_blocked: int | None) -> bool:
         """Routes keep their order: who sees a change sees all earlier ones. Endpoints and certificates overtake."""
         if first_blocked is None:
             return True
-        if record.key.startswith("h:"):
-            return self._since.get(record.key, 0) < first_blocked
-        return record.value is not None
+        if item.record.key.startswith("h:"):
+            return item.latest < first_blocked
+        return item.record.value is not None
 
-    async def _push_ready(self) -> int:
-        waiting = [self._since.get(key, 0) for key, record in self._pending.items() if self._blocked(record)]
-        if self._globals != self._loaded_globals:
+    async def _push_ready(self) -> None:
+        """Push what may go."""
+        if self._full:
+            return
+        waiting = [item.latest for item in self._pending.values() if self._blocked(item.record)]
+        if self._settings_wait:
             waiting.append(self._globals_since)
         first_blocked = min(waiting, default=None)
-        ready = [record for record in in_order(self._pending.values()) if self._may_go(record, first_blocked)]
+        ready = in_order(item.record for item in self._pending.values() if self._may_go(item, first_blocked))
+        if self._at_limit:
+            ready.sort(key=lambda record: record.value is not None)  # what is dropped makes room
         position = 0
         while position < len(ready):
             batch: dict[str, bytes | None] = {}
-            size = 0
+            first, size = position, 0
             while position < len(ready) and size < PUSH_BYTES:
                 record = ready[position]
-                batch.update(self._with_former(record))
+                batch.update(self._pusher.with_former(record))
                 size += len(record.value or b"") + len(record.key)
                 position += 1
-            if not await self._push(batch):
-                return 0
-            for record in ready[:position]:
-                if self._pending.get(record.key) is record:
+            await self._pusher.push(batch)
+            self._note_memory()
+            for record in ready[first:position]:
+                item = self._pending.get(record.key)
+                if item is not None and item.record is record:
                     del self._pending[record.key]
-        return len(ready)
+            self._pushed += position - first
 
-    def _with_former(self, record: Record) -> dict[str, bytes | None]:
-        """The record, and before it, for workers without its policies, the one it takes the place of."""
-        former = self._state.values.get(record.key)
-        if not record.policies or former is None or former == record.value:
-            return {record.key: record.value}
-        kept = "q:" + record.key[2:]
-        older = self._state.values.get(kept, b"[]")
-        rows: list[msgspec.Raw] = msgspec.json.decode(older, type=list[msgspec.Raw])
-        rows = [msgspec.Raw(former), *rows][:KEPT_RECORDS]
-        return {kept: msgspec.json.encode(rows), record.key: record.value}
-
-    async def _push(self, operations: dict[str, bytes | None]) -> bool:
-        transaction = Transaction(self._state.version + 1, operations)
-        encoded = self._state.append(transaction)
-        try:
-            result = await self.plane.push(encoded)
-        except MemoryFullError as error:
-            self._state.withdraw(encoded)
-            self._grow(error)
-            return False
-        except VersionConflictError as error:
-            self._state.withdraw(encoded)
-            log.warning("%s, expected %d: writing everything anew", error, self._state.version)
-            await self._rewrite()
-            return False
-        except DataPlaneError:
-            self._state.withdraw(encoded)
-            self._started = False
-            raise
-        self._state.accept(transaction)
-        self.memory = (result.capacity, result.free)
-        if result.free < result.capacity * 0.3:
-            self._capacity = Capacity(min(2 * result.capacity, LARGEST_DATA), self._capacity.metrics)
-        return True
+    def _note_memory(self) -> None:
+        """Memory grows ahead of need."""
+        capacity, free = self._pusher.memory
+        if free < capacity * LEAST_FREE:
+            self._capacity = Capacity(min(2 * capacity, LARGEST_DATA), self._capacity.metrics)
+        else:
+            self._at_limit = False
 
     def _grow(self, error: MemoryFullError) -> None:
-        if self._capacity.data >= LARGEST_DATA:
-            self._on_refused(Refused((), False, True, str(error)))
-            self._pending.clear()
+        """The shared memory is full: ask for more, or, where there is no more, say so and wait for another change."""
+        self._full = True
+        if error.capacity >= LARGEST_DATA:
+            self._at_limit = True
+            self._on_refused(Refused(memory=str(error)))
             return
-        needed = _data_size([*self._state.values.values(), *(r.value for r in self._pending.values() if r.value)])
+        values = (record.value for record in self._wanted.values() if record.value)
+        needed = data_size([*self._pusher.values.values(), *values])
         self._capacity = Capacity(min(max(2 * error.capacity, needed), LARGEST_DATA), self._capacity.metrics)
         self._wake.set()
 
     async def _drop_former_records(self) -> None:
         """Once no older worker is left, the records kept for them go."""
-        kept = [key for key in self._state.values if key.startswith("q:")]
-        if not kept:
+        kept = self._pusher.kept
+        if not kept or self._full:
             return
         status = await self._agent.status()
         if status.old_generations:
             self._wake_later(2.0)
-            return
-        await self._push(dict.fromkeys(kept))
+        else:
+            await self._pusher.push(dict.fromkeys(kept))
 
     # -- configuration ----------------------------------------------------------------------------------------------
 
+    @property
+    def _settings(self) -> Globals:
+        """The global settings to load: those wanted, unless NGINX has refused them."""
+        return self.loader.good_globals if self._globals == self._refused_globals else self._globals
+
+    @property
+    def _settings_wait(self) -> bool:
+        return self.loader.loaded is None or self._settings != self.loader.loaded.content.globals
+
     def _needs_reload(self) -> bool:
+        loaded = self.loader.loaded
         return (
-            self._globals != self._loaded_globals
-            or self._capacity != self._loaded_capacity
-            or any(self._blocked(record) for record in self._pending.values())
+            loaded is None
+            or self._settings_wait
+            or self._capacity != loaded.content.capacity
+            or any(self._blocked(item.record) for item in self._pending.values())
         )
-
-    def _zones(self, globals_: Globals, policies: dict[str, Policy]) -> list[object]:
-        return list(self._configuration(globals_, policies).rate_zones)
-
-    def _configuration(self, globals_: Globals, policies: dict[str, Policy]) -> Configuration:
-        return Configuration(self._generation + 1, globals_, policies, self.runtime, self._capacity, self._policy_users)
 
     def _policies_to_load(self) -> dict[str, Policy]:
         """Those that routes shall name, and those that they name now, for as long as they do."""
         named = {policy for record in self._wanted.values() for policy in record.policies}
         for key in self._pending:
-            named |= _policies_of(self._state.values.get(key))
-        known = {**self._loaded_policies, **self._policies}
+            named |= policies_of(self._pusher.values.get(key))
+        known = {**self.loader.policies, **self._policies}
         return {digest: known[digest] for digest in named if digest in known and digest not in self._refused_policies}
 
-    async def _room_for_a_generation(self) -> bool:
-        """Keep the number of older generations bounded: wait for one to end, and at last end the oldest."""
-        status = await self._agent.status()
-        if status.old_generations < MOST_GENERATIONS:
-            return True
-        if time.monotonic() - self._last_reload < 30:
+    async def _reload(self, newest: int = 0) -> bool:
+        """Load the configuration that is wanted; what NGINX refuses is reported and left out."""
+        content = Content(self._settings, self._policies_to_load(), self._policy_users, self._capacity)
+        refused = await self.loader.load(content, newest)
+        if refused is not None:
+            self._refuse(refused)
             return False
-        await self._agent.retire(MOST_GENERATIONS - 1)
+        self._pusher.capacity = content.capacity.data
+        self._full = False
         return True
 
-    async def _try(self, globals_: Globals, policies: dict[str, Policy]) -> tuple[ApplyResult, str]:
-        configuration = self._configuration(globals_, policies)
-        text = render(configuration)
-        result = await self._agent.apply(self._generation + 1, text, configuration.workers)
-        self._last_reload = time.monotonic()
-        if result.ok:
-            self._generation += 1
-            self._loaded_globals, self._loaded_policies = globals_, policies
-            self._loaded_capacity = self._capacity
-            memo = _Memo(self._generation, globals_, policies, self._capacity.data, self._capacity.metrics)
-            await asyncio.to_thread(_write_memo, self._run_dir, memo)
-            if result.reloaded:
-                self.reloads += 1
-        return result, text
-
-    async def _reload(self) -> bool:
-        """Load the configuration that is wanted; what NGINX refuses is reported and left out."""
-        assert self._globals is not None
-        policies = self._policies_to_load()
-        try:
-            result, text = await self._try(self._globals, policies)
-        except UnsafeValue as error:
-            self._refuse_globals(str(error))
-            return False
-        if result.ok:
-            self.last_reload_successful, self.last_success = True, time.time()
-            return True
-        self.failures += 1
-        self.last_reload_successful = False
-        message = result.errors[0].message if result.errors else result.output[-300:]
-        log.error("NGINX refused the configuration: %s", message)
-        if result.stage == "start" and any(error.address for error in result.errors):
-            raise StartError(message)
-        await self._quarantine(result, text, policies, message)
-        return False
-
-    async def _quarantine(self, result: ApplyResult, text: str, policies: dict[str, Policy], message: str) -> None:
-        assert self._globals is not None
-        for error in result.errors:
-            digest = policy_at(text, error.line) if error.line else None
-            if digest is not None:
-                self._refuse_policies([digest], error.message)
-                return
-        if self._loaded_globals is not None and self._globals != self._loaded_globals:
-            self._refuse_globals(message)
-            return
-        loaded, settings = self._loaded_policies, self._globals
-        new = [digest for digest in policies if digest not in loaded]
-
-        async def accepts(digests: Iterable[str]) -> bool:
-            chosen = {**loaded, **{digest: policies[digest] for digest in digests}}
-            return (await self._try(settings, chosen))[0].ok
-
-        bad = await bisect(new, accepts)
-        if bad:
-            self._refuse_policies(bad, message)
-            return
-        self._wake_later(RETRY_AFTER)
-        raise AgentError(f"NGINX does not take its configuration: {message}")
-
-    def _refuse_policies(self, digests: list[str], message: str) -> None:
-        self._refused_policies |= set(digests)
-        for key, record in list(self._pending.items()):
-            if record.policies & self._refused_policies:
+    def _refuse(self, refused: Refused) -> None:
+        """Set aside what NGINX does not take, and report it."""
+        self._refused_policies |= refused.policies
+        held = [self.revisions.wanted]
+        if refused.settings:
+            self._refused_globals = self._globals
+            held.append(self._globals_since)
+        for key, item in list(self._pending.items()):
+            if item.record.policies & refused.policies.keys():
+                held.append(item.first)
                 del self._pending[key]
-        self._on_refused(Refused(tuple(digests), False, False, message))
-        self._wake.set()
-
-    def _refuse_globals(self, message: str) -> None:
-        self._refused_globals = self._globals
-        self._globals = self._loaded_globals
-        self._on_refused(Refused((), True, False, message))
-        self._wake.set()
+        self.revisions.hold(min(held))
+        self._on_refused(refused)
 
     async def close(self) -> None:
-        await self.plane.close()
-
-
-class _Memo(msgspec.Struct, frozen=True):
-    """What the running generation was made from, for the next control plane."""
-
-    generation: int
-    globals: Globals
-    policies: dict[str, Policy]
-    data: int
-    metrics: int
-
-
-def _memo_path(run_dir: Path) -> Path:
-    return run_dir / "state" / "generation.json"
-
-
-def _write_memo(run_dir: Path, memo: _Memo) -> None:
-    path = _memo_path(run_dir)
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(msgspec.json.encode(memo))
-    temporary.rename(path)
-
-
-def _read_memo(run_dir: Path) -> _Memo | None:
-    try:
-        return msgspec.json.decode(_memo_path(run_dir).read_bytes(), type=_Memo)
-    except (OSError, msgspec.DecodeError):
-        return None
-
-
-class _PoliciesOnly(msgspec.Struct):
-    class RoutePolicy(msgspec.Struct):
-        policy: str = ""
-
-    routes: list[RoutePolicy] = []
-
-
-def _policies_of(value: bytes | None) -> set[str]:
-    if value is None or not value.startswith(b'{"name"'):
-        return set()
-    return {route.policy for route in msgspec.json.decode(value, type=_PoliciesOnly).routes if route.policy}
-
-
-def _data_size(values: Iterable[bytes]) -> int:
-    """Room for these records twice over (slab pages, the log of keys, growth), in a power of two of MiB."""
-    needed = 2 * sum(len(value) + 256 for value in values)
-    size = 32 * MIB
-    while size < needed:
-        size *= 2
-    return size
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._pusher.close()

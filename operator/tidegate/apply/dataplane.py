@@ -39,6 +39,13 @@ class PushResult(msgspec.Struct, frozen=True):
     free: int
 
 
+class ZoneFill(msgspec.Struct, frozen=True):
+    """Bytes of a limit zone: all that clients' counters may take, and what is free."""
+
+    bytes: int
+    free: int
+
+
 class PlaneStatus(msgspec.Struct, frozen=True):
     """What the workers of the newest generation say."""
 
@@ -47,6 +54,7 @@ class PlaneStatus(msgspec.Struct, frozen=True):
     capacity: int
     free: int
     patterns: int = 0
+    zones: dict[str, ZoneFill] = {}
     worker_count: int = 0
 
 
@@ -82,14 +90,11 @@ class DataPlane:
         raise DataPlaneError(f"push was answered {status}: {failure.error}")
 
     async def status(self) -> PlaneStatus:
-        status, body = await self._call("GET", "/status")
-        if status != 200:
-            raise DataPlaneError(f"status was answered {status}")
-        return _decode(body, PlaneStatus)
+        return _decode(await self._get("/status"), PlaneStatus)
 
     async def metrics(self) -> list[bytes]:
         """Blocks of request metrics that were handed over since the last call."""
-        _, body = await self._call("GET", "/metrics")
+        body = await self._get("/metrics")
         blocks, position = [], 0
         while position < len(body):
             line_end = body.index(b"\n", position)
@@ -100,8 +105,13 @@ class DataPlane:
 
     async def connections(self) -> str:
         """NGINX's own counters, as its stub_status module writes them."""
-        _, body = await self._call("GET", "/connections")
-        return body.decode()
+        return (await self._get("/connections")).decode()
+
+    async def _get(self, path: str) -> bytes:
+        status, body = await self._call("GET", path)
+        if status != 200:
+            raise DataPlaneError(f"{path} was answered {status}")
+        return body
 
     async def _call(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         if self._session is None:

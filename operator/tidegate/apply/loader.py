@@ -137,7 +137,7 @@ class Loader:
 
     async def _hand_over(self, generation: int, content: Content) -> tuple[ApplyResult, str]:
         try:
-            text = self._render(generation, content)
+            text = await asyncio.to_thread(self._render, generation, content)
         except UnsafeValue as error:
             return _unsafe(generation, error), ""
         workers = content.globals.workers or self._runtime.workers
@@ -145,9 +145,7 @@ class Loader:
 
     def _render(self, generation: int, content: Content) -> str:
         return render(
-            Configuration(
-                generation, content.globals, content.policies, self._runtime, content.capacity, content.users
-            )
+            Configuration(generation, content.globals, content.policies, self._runtime, content.capacity, content.users)
         )
 
     def _note(self, result: ApplyResult) -> None:
@@ -195,7 +193,7 @@ class Loader:
 
     async def _test(self, content: Content) -> tuple[ApplyResult, str]:
         try:
-            text = self._render(0, content)
+            text = await asyncio.to_thread(self._render, 0, content)
         except UnsafeValue as error:
             return _unsafe(0, error), ""
         return await self._agent.test(text), text

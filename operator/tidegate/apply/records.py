@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from tidegate.model import Backend, Certificate, Endpoint, Host
-from tidegate.render.configuration import default_socket
+from tidegate.render.configuration import MIB, default_socket
 
 DEFAULT_BACKEND = "b:_default"
 GLOBALS = "n:globals"
@@ -56,3 +56,26 @@ def in_order(records: Iterable[Record]) -> list[Record]:
         return 1 if route else 0
 
     return sorted(records, key=rank)
+
+
+class _PoliciesOnly(msgspec.Struct):
+    class RoutePolicy(msgspec.Struct):
+        policy: str = ""
+
+    routes: list[RoutePolicy] = []
+
+
+def policies_of(value: bytes | None) -> set[str]:
+    """The policies that a host's encoded record names; none for other records."""
+    if value is None or not value.startswith(b'{"name"') or b'"policy"' not in value:
+        return set()
+    return {route.policy for route in msgspec.json.decode(value, type=_PoliciesOnly).routes if route.policy}
+
+
+def data_size(values: Iterable[bytes]) -> int:
+    """Room for these records twice over (slab pages, the log of keys, growth), in a power of two of MiB."""
+    needed = 2 * sum(len(value) + 256 for value in values)
+    size = 32 * MIB
+    while size < needed:
+        size *= 2
+    return size

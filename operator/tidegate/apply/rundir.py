@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import fcntl
 import os
 import re
 import shutil
@@ -61,6 +62,51 @@ def prepare(run_dir: Path, worker_user: str | None) -> None:
                 shutil.chown(folder, worker_user)
     except OSError as error:
         raise RunDirectoryError(f"the run directory {run_dir} cannot be used: {error}") from error
+
+
+class Lock:
+    """Held by the one control plane of a run directory, for its life; names its process to others."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._path = run_dir / "control.lock"
+        self._run_dir = run_dir
+        self._file: int | None = None
+
+    def take(self) -> None:
+        """Raises RunDirectoryError when another control plane has it."""
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(file, 32).decode(errors="replace").strip() or "unknown"
+            os.close(file)
+            raise RunDirectoryError(
+                f"the run directory {self._run_dir} is in use by another tidegate (process {holder}): "
+                "end that one, or choose another --run-dir"
+            ) from None
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        self._file = file
+
+    def give_up(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def holder(self) -> int | None:
+        """The process that has it, or None."""
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.read(file, 32).decode(errors="replace").strip()
+            return int(text) if text.isdigit() else None
+        finally:
+            os.close(file)
+        return None
 
 
 def closed_parent(run_dir: Path) -> Path | None:

@@ -7,6 +7,7 @@ which takes its place by a rename.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,8 +56,13 @@ class StateFile:
     def append(self, transaction: Transaction) -> bytes:
         """Write a transaction down; its encoded form."""
         encoded = frames.encode(transaction)
-        with self._log.open("ab") as file:
-            file.write(encoded)
+        try:
+            with self._log.open("ab") as file:
+                file.write(encoded)
+        except OSError:  # the disk is full: what was written of it goes
+            with contextlib.suppress(OSError):
+                os.truncate(self._log, self._log_size)
+            raise
         self._log_size += len(encoded)
         return encoded
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tidegate.findings import Finding, ObjectKey, Severity
-from tidegate.sources.base import SourceUpdate
+from tidegate.resources.changes import SourceUpdate
 from tidegate.sources.directory import MissingFolderError, load_once, load_text
 from tidegate.store import Store
 from tidegate.translate.engine import Translator
@@ -44,7 +44,7 @@ out = Console(highlight=False)
 
 def fail(message: str, status: int = 1) -> NoReturn:
     """End with a message on stderr: 1 for what went wrong, 2 for wrong usage."""
-    err.print(f"error: {message}", style="bold red", markup=False)
+    err.print(f"error: {message}", style="bold red", markup=False, soft_wrap=True)
     raise typer.Exit(status)
 
 

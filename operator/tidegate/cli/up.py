@@ -9,17 +9,21 @@ import os
 import pwd
 import resource
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from tidegate.admin.server import AdminServer, PortBusyError
+from tidegate.agent.cleanup import end_leftovers
 from tidegate.agent.client import AgentClient, AgentError, AgentUnavailableError
 from tidegate.agent.main import AgentOptions, AgentStartError, RunDirError
+from tidegate.agent.rundir import RunDir
 from tidegate.apply.applier import StartError
 from tidegate.apply.nginx import NginxMissingError, find_binary, probe
-from tidegate.apply.rundir import RunDirectoryError, closed_parent, default_run_dir, prepare
+from tidegate.apply.rundir import Lock, RunDirectoryError, closed_parent, default_run_dir, prepare
 from tidegate.cli.common import (
     ConfigMapName,
     ControllerClass,
@@ -43,6 +47,9 @@ log = logging.getLogger("tidegate")
 
 WORKER_USER = "www-data"
 FATAL = (AgentStartError, RunDirError, RunDirectoryError, StartError, PortBusyError, MissingFolderError)
+STOP_GRACE = 30.0  # seconds for requests to end
+STOP_LIMIT = 120.0
+SOCKET_LIMIT = 5.0
 NO_EFFECT = "has no effect on a folder of manifests"
 
 
@@ -72,21 +79,47 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def _stop(run_dir: Path) -> int:
-    async with AgentClient(run_dir / "agent.sock") as client:
+async def _stop(run_dir: Path, binary: str) -> int:
+    """End the control plane that runs here, if one does, and what agent and NGINX are left without it."""
+    lock = Lock(run_dir)
+    found = False
+    if (holder := lock.holder()) is not None:
+        found = True
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(holder, signal.SIGTERM)
+        await _until(lambda: lock.holder() != holder, STOP_LIMIT)
+    try:
+        found = await _stop_agent(run_dir) or await end_leftovers(RunDir(run_dir), binary, STOP_GRACE) or found
+    except (AgentError, RunDirError) as error:
+        err.print(str(error), style="bold red", markup=False)
+        return 1
+    if not found:
+        err.print(f"nothing runs in {run_dir}", markup=False)
+    return 0 if found else 1
+
+
+async def _stop_agent(run_dir: Path) -> bool:
+    """End agent and NGINX; whether there was an agent. Returns when its socket is gone."""
+    socket = run_dir / "agent.sock"
+    async with AgentClient(socket) as client:
         try:
             await client.stop()
         except AgentUnavailableError:
-            err.print(f"nothing runs in {run_dir}", markup=False)
-            return 1
-        except AgentError as error:
-            err.print(str(error), style="bold red", markup=False)
-            return 1
-    return 0
+            return False
+    await _until(lambda: not socket.exists(), SOCKET_LIMIT)
+    return True
+
+
+async def _until(condition: Callable[[], bool], limit: float) -> None:
+    deadline = time.monotonic() + limit
+    while True:
+        if condition() or time.monotonic() > deadline:
+            return
+        await asyncio.sleep(0.02)
 
 
 async def _serve(control: ControlPlane, admin: AdminServer, progress: Progress) -> None:
-    """Run until a signal, then end everything."""
+    """Run until a signal, then end everything. A failure leaves an NGINX that serves alone, for the next run."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -94,26 +127,26 @@ async def _serve(control: ControlPlane, admin: AdminServer, progress: Progress) 
     await admin.start()
     running = asyncio.create_task(control.run())
     stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    running.cancel()
+    failure: BaseException | None = None
     try:
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stopping.cancel()
-        running.cancel()
-        failure = None
-        try:
-            await running
-        except asyncio.CancelledError:
-            pass
-        except BaseExceptionGroup as group:
-            failure = group
-        await admin.stop()
+        await running
+    except asyncio.CancelledError:
+        pass
+    except BaseException as error:
+        failure = error
+    await admin.stop()
+    serves = control.ready.is_set() or (control.agent is not None and not control.agent.started)
+    if failure is None or not serves:
         progress.line("stopping")
         with contextlib.suppress(AgentError):
-            if control.agent is not None:
-                client = control.agent.client()
-                await client.stop()
-                await client.close()
-                await control.agent.wait()
+            await _stop_agent(control.run_dir)
+        if control.agent is not None:
+            await control.agent.wait()
+    else:
+        progress.line("NGINX goes on serving; `tidegate up` takes it over, `tidegate up --stop` ends it", "yellow")
     if failure is not None:
         raise failure
 
@@ -186,9 +219,11 @@ def up(
     configure(log_format, verbosity)
     run_dir = (run_dir or default_run_dir()).absolute()
     if stop:
-        raise typer.Exit(asyncio.run(_stop(run_dir)))
+        raise typer.Exit(asyncio.run(_stop(run_dir, nginx_binary)))
     if folder is None:
         fail("a folder of manifests is missing", 2)
+    if not folder.is_dir():
+        fail(f"there is no folder {folder}", 2)
     if enable_ssl_passthrough or validating_webhook or validating_webhook_certificate or validating_webhook_key:
         fail("--enable-ssl-passthrough and --validating-webhook* are not supported yet", 2)
     if host_ownership not in ("merge", "namespace"):
@@ -234,10 +269,13 @@ def up(
         per_host=metrics_per_host, undefined_host=metrics_per_undefined_host, max_series=metrics_max_series
     )
 
+    lock = Lock(run_dir)
+
     async def run() -> None:
         features = await probe(nginx_binary)
         user = _worker_user(run_dir)
         prepare(run_dir, user)
+        lock.take()
         runtime = Runtime(
             run_dir=str(run_dir),
             lua_dir=str(template_folder() / "lua"),
@@ -250,7 +288,9 @@ def up(
             metrics=metrics,
         )
         progress = Progress(
-            f"http://{_address(http_address, http_port)}", f"http://{_address(healthz_host, healthz_port)}"
+            f"http://{_address(http_address, http_port)}",
+            f"http://{_address(healthz_host, healthz_port)}",
+            as_log=log_format is LogFormat.JSON,
         )
         source = DirectorySource(folder, ingress_class=ingress_class, controller_class=controller_class)
         agent_options = AgentOptions(run_dir, find_binary(nginx_binary), user)
@@ -269,3 +309,5 @@ def up(
         if not isinstance(cause, FATAL):
             raise
         fail(str(cause))
+    finally:
+        lock.give_up()

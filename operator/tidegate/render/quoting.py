@@ -11,6 +11,7 @@ import re
 BARE = re.compile(r"[A-Za-z0-9_./:@=+,-]+")
 VARIABLE = re.compile(r"\$(?:[A-Za-z0-9_]+|\{[A-Za-z0-9_]+\})")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+LUA_PART = 1000  # characters, of up to four bytes
 
 
 class UnsafeValue(ValueError):
@@ -32,10 +33,14 @@ def quote_variables(value: str) -> str:
 
 
 def lua_text(value: str) -> str:
-    """Text for the inside of `[=====[...]=====]`; raises UnsafeValue if it could end that bracket."""
-    if "]=====" in value or CONTROL.search(value):
+    """Text for the inside of `[=====[...]=====]`; raises UnsafeValue if it could end that bracket.
+
+    NGINX takes at most 4096 bytes in one such bracket: a longer text becomes several, joined by Lua.
+    """
+    if "]=" in value or CONTROL.search(value):
         raise UnsafeValue("text that would leave its Lua bracket")
-    return value
+    parts = [value[start : start + LUA_PART] for start in range(0, len(value), LUA_PART)]
+    return "]=====] .. [=====[".join(parts)
 
 
 def on_off(value: bool) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -18,6 +18,9 @@ from tidegate.render.configuration import MetricSettings
 PREFIX = "nginx_ingress_controller_"
 OVERFLOW = "overflow"
 LABELS = ("host", "method", "path", "namespace", "ingress", "service", "canary", "status")
+
+
+Rows = list[tuple[tuple[str, ...], list[float]]]
 
 
 class Histogram(NamedTuple):
@@ -39,10 +42,19 @@ class Series:
 
 
 class RequestMetrics:
-    """Adds up what the workers hand over. `constant` labels go on every sample."""
+    """Adds up what the workers hand over. `constant` labels go on every sample.
 
-    def __init__(self, settings: MetricSettings, constant: dict[str, str]) -> None:
+    `is_live` tells whether an Ingress exists, by namespace and name: late counts of one that is gone are left out.
+    """
+
+    def __init__(
+        self,
+        settings: MetricSettings,
+        constant: dict[str, str],
+        is_live: Callable[[str, str], bool] = lambda namespace, name: True,
+    ) -> None:
         self._settings = settings
+        self._is_live = is_live
         self._constant = constant
         time, length, size = settings.time, settings.length, settings.size
         self._histograms = (
@@ -82,6 +94,8 @@ class RequestMetrics:
             return
         series = self._series.get(labels)
         if series is None:
+            if labels[4] and not self._is_live(labels[3], labels[4]):
+                return
             series = self._series[labels] = Series(self._width)
             self._make_room()
         self._series.move_to_end(labels)
@@ -99,13 +113,17 @@ class RequestMetrics:
         for labels in [key for key in self._series if key[3] == namespace and key[4] == name]:
             del self._series[labels]
 
-    def collect(self) -> Iterator[Metric]:
-        """All samples as they stand."""
+    def rows(self) -> Rows:
+        """What was counted, as it stands: rows are never changed in place, so this may be used in another thread."""
         constant = tuple(self._constant.values())
-        names = (*self._constant, *LABELS)
         rows = [(constant + labels, series.row) for labels, series in self._series.items()]
         if any(self._overflow.row):
             rows.append((constant + (OVERFLOW,) * len(LABELS), self._overflow.row))
+        return rows
+
+    def collect(self, rows: Rows) -> Iterator[Metric]:
+        """The samples of these rows."""
+        names = (*self._constant, *LABELS)
         requests = CounterMetricFamily(f"{PREFIX}requests", "Requests served", labels=names)
         for labels, row in rows:
             requests.add_metric(labels, row[0])

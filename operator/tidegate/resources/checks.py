@@ -14,6 +14,8 @@ import msgspec
 
 from tidegate.findings import Finding, ObjectKey, Severity
 
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 INVALID = "Invalid"
 DEPRECATED = "DeprecatedAPI"
 IGNORED = "IgnoredKind"
@@ -26,7 +28,7 @@ _QUALIFIED_PART = re.compile(r"(?:[A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 _HTTP_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 _PORT_NAME = re.compile(r"[-a-z0-9]+")
-_LEGACY_IPV4 = re.compile(r"\d+(?:\.\d+){3}")
+_LEGACY_IPV4 = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 
 _MAX_SHOWN = 80
 _MAX_PROBLEMS = 20
@@ -111,6 +113,12 @@ def is_ip(text: str) -> bool:
     except ValueError:
         return _LEGACY_IPV4.fullmatch(text) is not None and all(int(part) < 256 for part in text.split("."))
     return True
+
+
+def unmapped(address: IPAddress) -> IPAddress:
+    """The IPv4 address that an IPv6 one stands for (`::ffff:127.0.0.1`), else the address itself."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
 def is_data_key(text: str) -> bool:

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from tidegate.resources import checks
-from tidegate.resources.checks import Problems
+from tidegate.resources.checks import IPAddress, Problems
 from tidegate.resources.model import (
     Endpoint,
     EndpointPort,
@@ -207,13 +207,14 @@ def _check_address(address: str, kind: str, field: str, problems: Problems) -> N
     if kind not in ("IPv4", "IPv6", ""):
         return
     try:
-        ip = ipaddress.ip_address(address if "%" not in address else "")
+        ip: IPAddress = ipaddress.ip_address(address if "%" not in address else "")
     except ValueError:
         problems.invalid(field, address, f"must be a valid {kind or 'IP'} address")
         return
     if (kind == "IPv4" and ip.version != 4) or (kind == "IPv6" and ip.version != 6):
         problems.invalid(field, address, f"must be an {kind} address")
-    elif ip.is_unspecified:
+    ip = checks.unmapped(ip)
+    if ip.is_unspecified:
         problems.invalid(field, address, "may not be unspecified (0.0.0.0 or ::)")
     elif ip.is_link_local:
         problems.invalid(field, address, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")

@@ -101,7 +101,7 @@ class CodeList:
 
     @property
     def allowed(self) -> str:
-        return f"a comma separated list of status codes from {self.minimum} to {self.maximum}"
+        return f"a comma separated list of status codes from {self.minimum} to {self.maximum}, but not 499"
 
     def parse(self, text: str) -> tuple[int, ...]:
         elements = [element for element in _elements(text, _BLANKS if self.lenient else " ") if element]
@@ -114,7 +114,9 @@ class CodeList:
         return good
 
     def _is_code(self, text: str) -> bool:
-        return re.fullmatch("[0-9]{3}", text) is not None and self.minimum <= int(text) <= self.maximum
+        # NGINX refuses 499, with which it notes that the client has gone: nobody would see another page.
+        known = re.fullmatch("[0-9]{3}", text) is not None and text != "499"
+        return known and self.minimum <= int(text) <= self.maximum
 
 
 @dataclass(frozen=True)

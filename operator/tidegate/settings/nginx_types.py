@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -41,7 +42,7 @@ class Duration:
         return f"a time such as 30s or 1h30m (units {units}; without a unit: seconds)"
 
     def parse(self, text: str) -> int:
-        found = _TIME.fullmatch(text)
+        found = _TIME.fullmatch(re.sub(" +", " ", text))  # a row of blanks could be shared out in very many ways
         if found is None or not any(found.groups()) or text != text.strip(" "):
             raise InvalidValue(text, self.allowed)
         *counts, bare = found.groups()
@@ -102,11 +103,15 @@ class BufferPair:
 _CIPHER_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _CIPHER: Final = rf"(?:[!+-]?{_CIPHER_NAME}(?:\+{_CIPHER_NAME})*|@STRENGTH|@SECLEVEL=[0-5])"
 _CIPHERS: Final = re.compile(rf"{_CIPHER}(?::{_CIPHER})*")
+_LONGEST: Final = 4000  # bytes of an argument that NGINX reads
 
 
 @dataclass(frozen=True)
 class Ciphers:
-    """An OpenSSL cipher list, `@STRENGTH` and `@SECLEVEL=n` included. `optional`: may be empty."""
+    """An OpenSSL cipher list, `@STRENGTH` and `@SECLEVEL=n` included. `optional`: may be empty.
+
+    A list from which OpenSSL takes no cipher is a misfit: NGINX would refuse it, and all that changes along with it.
+    """
 
     optional: bool = False
 
@@ -117,21 +122,79 @@ class Ciphers:
     def parse(self, text: str) -> str:
         if not (self.optional and not text) and _CIPHERS.fullmatch(text) is None:
             raise InvalidValue(text, self.allowed)
+        if text and (len(text) > _LONGEST or not _chooses(text)):
+            raise InvalidValue(text, f"{self.allowed}; at least one that OpenSSL knows", misfit=True)
         return text
+
+
+def _chooses(ciphers: str) -> bool:
+    """Whether OpenSSL finds a cipher in the list."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(ciphers)
+    except ssl.SSLError:
+        return False
+    return True
+
+
+_VARIABLE: Final = re.compile(r"\$(?:([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})")
+_VARIABLE_FAMILIES: Final = (
+    *("arg_", "cookie_", "http_", "sent_http_", "sent_trailer_"),
+    *("upstream_cookie_", "upstream_http_", "upstream_trailer_"),
+)
+# Those of the modules that NGINX always has, and our own.
+_VARIABLE_NAMES: Final = (
+    "ancient_browser args binary_remote_addr body_bytes_sent bytes_sent connection connection_requests connection_time "
+    "connections_active connections_reading connections_waiting connections_writing content_length content_type "
+    "date_gmt date_local document_root document_uri fastcgi_path_info fastcgi_script_name gzip_ratio host hostname "
+    "http2 https invalid_referer is_args limit_conn_status limit_rate limit_req_status modern_browser msec msie "
+    "nginx_version pid pipe proxy_add_x_forwarded_for proxy_host proxy_port proxy_protocol_addr proxy_protocol_port "
+    "proxy_protocol_server_addr proxy_protocol_server_port query_string realip_remote_addr realip_remote_port "
+    "realpath_root remote_addr remote_port remote_user request request_body request_body_file request_completion "
+    "request_filename request_id request_length request_method request_time request_uri scheme secure_link "
+    "secure_link_expires server_addr server_name server_port server_protocol slice_range ssl_alpn_protocol ssl_cipher "
+    "ssl_client_cert ssl_client_escaped_cert ssl_client_fingerprint ssl_client_i_dn ssl_client_i_dn_legacy "
+    "ssl_client_raw_cert ssl_client_s_dn ssl_client_s_dn_legacy ssl_client_serial ssl_client_v_end ssl_client_v_remain "
+    "ssl_client_v_start ssl_client_verify ssl_curve ssl_curves ssl_early_data ssl_protocol ssl_server_name "
+    "ssl_session_id ssl_session_reused status tcpinfo_rcv_space tcpinfo_rtt tcpinfo_rttvar tcpinfo_snd_cwnd "
+    "time_iso8601 time_local uid_got uid_reset uid_set upstream_addr upstream_bytes_received upstream_bytes_sent "
+    "upstream_cache_status upstream_connect_time upstream_header_time upstream_response_length "
+    "upstream_response_time upstream_status uri "
+    "best_http_host ingress_name location_path namespace pass_access_scheme pass_port pass_server_port "
+    "proxy_alternative_upstream_name proxy_upstream_name req_id service_name service_port"
+)
+_VARIABLES: Final = frozenset(_VARIABLE_NAMES.split())
+
+
+def _unknown_variable(text: str) -> str:
+    """The first variable in text that NGINX would not know, or nothing."""
+    for found in _VARIABLE.finditer(text):
+        name = str(found[1] or found[2]).lower()
+        if name not in _VARIABLES and not name.startswith(_VARIABLE_FAMILIES):
+            return name
+    return ""
 
 
 @dataclass(frozen=True)
 class LogFormat:
-    """A log format: text with NGINX variables. A `$` that begins no variable is refused, as NGINX would."""
+    """A log format: text with NGINX variables. A `$` that begins no variable is refused, as NGINX would.
+
+    With `http` the variables have to be those of HTTP requests: one that NGINX does not know stops it.
+    """
+
+    http: bool = False
 
     @property
     def allowed(self) -> str:
-        return "one line of text with NGINX variables"
+        return f"one line of text with NGINX variables, at most {_LONGEST} bytes"
 
     def parse(self, text: str) -> str:
         reject_control(text, self.allowed)
         if not text.strip() or not has_sound_variables(text):
             raise InvalidValue(text, self.allowed, misfit=True)
+        if len(text.encode()) + text.count('"') + text.count("\\") > _LONGEST:
+            raise InvalidValue(text, self.allowed, misfit=True)
+        if self.http and (unknown := _unknown_variable(text)):
+            raise InvalidValue(f"${unknown}", f"{self.allowed}, of those that NGINX knows", misfit=True)
         return text
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import watchfiles
 
 from tidegate.findings import ObjectKey
+from tidegate.resources.changes import SourceUpdate
 from tidegate.sources import tree
-from tidegate.sources.base import SourceUpdate
 from tidegate.sources.entries import FileContent, read_text
 from tidegate.sources.folder import Folder
 from tidegate.sources.reader import FolderReader, MissingFolderError, check_folder

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from tidegate.findings import Finding, ObjectKey, Severity
+from tidegate.resources.changes import Change, SourceUpdate
 from tidegate.resources.ingress import CLASS_ANNOTATION
 from tidegate.resources.model import Ingress, IngressClass, Metadata, Resource
-from tidegate.sources.base import Change, SourceUpdate
 from tidegate.sources.entries import Entry, FileContent
 from tidegate.sources.manifests import UNREADABLE
 

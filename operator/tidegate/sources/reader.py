@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tidegate.findings import Finding, ObjectKey, Severity
+from tidegate.resources.changes import SourceUpdate
 from tidegate.sources import tree
-from tidegate.sources.base import SourceUpdate
 from tidegate.sources.entries import FileContent, read_text
 from tidegate.sources.folder import Folder
 from tidegate.sources.manifests import MAX_BYTES, unreadable

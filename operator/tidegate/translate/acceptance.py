@@ -17,10 +17,10 @@ from tidegate.translate.options import Options
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 
-INSPECTED = re.compile(
-    r"alias\s+[^;]*;|root\s+[^;]*;|/etc/(?:passwd|shadow|group|nginx|ingress-controller)|/var/run/secrets|_by_lua",
-    re.IGNORECASE,
-)
+INSPECTED = re.compile(r"/etc/(?:passwd|shadow|group|nginx|ingress-controller)|/var/run/secrets|_by_lua", re.IGNORECASE)
+DIRECTIVE = re.compile(r"(?:alias|root)\s", re.IGNORECASE)  # suspicious with a semicolon anywhere behind it
+
+LONGEST_PATTERN = 8192  # PCRE compiles to at most 64 KiB
 
 
 # What PCRE knows and Python's expressions do not: literal text, names of groups, escapes, options, calls, verbs.
@@ -106,19 +106,20 @@ def _inspect(ingress: Ingress) -> Finding | None:
         fields.append((f"spec.tls[{number}].secretName", tls.secret_name))
         fields.extend((f"spec.tls[{number}].hosts[{place}]", host) for place, host in enumerate(tls.hosts))
     for field, text in fields:
-        if INSPECTED.search(text):
+        directive = DIRECTIVE.search(text)
+        if INSPECTED.search(text) or (directive and text.find(";", directive.end()) >= 0):
             return Finding(
                 ingress.key,
                 field,
                 Severity.ERROR,
                 "Rejected",
-                f"found {text!r}, which looks like an attempt to reach files or code of the server",
+                f"found {brief(text)}, which looks like an attempt to reach files or code of the server",
             )
     return None
 
 
 def _check_patterns(ingress: Ingress, settings: IngressSettings) -> Finding | None:
-    if not settings.get(ann.USE_REGEX):
+    if not settings.get(ann.USE_REGEX) and not settings.get(ann.REWRITE_TARGET):
         return None
     for number, rule in enumerate(ingress.rules):
         for place, path in enumerate(rule.paths or ()):
@@ -128,9 +129,14 @@ def _check_patterns(ingress: Ingress, settings: IngressSettings) -> Finding | No
                     f"spec.rules[{number}].http.paths[{place}].path",
                     Severity.ERROR,
                     "Rejected",
-                    f"found {path.path!r}, which is not a valid regular expression: {fault}",
+                    f"found {brief(path.path)}, which is not a valid regular expression: {fault}",
                 )
     return None
+
+
+def brief(text: str) -> str:
+    """Text from a manifest, in quotes and bounded, for a message."""
+    return repr(text if len(text) <= 120 else text[:117] + "...")
 
 
 def pattern_fault(pattern: str) -> str:
@@ -138,6 +144,8 @@ def pattern_fault(pattern: str) -> str:
 
     The real engine is PCRE, which knows more than Python: only faults that both must find count.
     """
+    if len(pattern) > LONGEST_PATTERN:
+        return f"longer than {LONGEST_PATTERN} characters"
     pattern = FOREIGN.sub(_for_python, pattern)
     try:
         with warnings.catch_warnings():

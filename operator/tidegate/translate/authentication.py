@@ -56,8 +56,11 @@ def _lines(data: dict[str, bytes], kind: str, secret: str) -> list[str]:
 
 def basic_auth(
     settings: IngressSettings, globals_: GlobalSettings, namespace: str, reader: Reader
-) -> tuple[BasicAuth, Users] | None:
-    """What guards the paths of an Ingress, None when it asks for nothing. Raises Denied when it cannot be had."""
+) -> tuple[BasicAuth, Users, str] | None:
+    """What guards the paths of an Ingress, the users, and a complaint about some of them, or nothing.
+
+    None when the Ingress asks for nothing. Raises Denied when it cannot be had.
+    """
     kind = settings.get(ann.AUTH_TYPE)
     if not kind:
         return None
@@ -71,6 +74,15 @@ def basic_auth(
     if secret is None:
         raise Denied("auth-secret", f"there is no Secret {place}/{name}")
     lines = _lines(secret.data, settings.get(ann.AUTH_SECRET_TYPE), f"{place}/{name}")
-    text = "".join(f"{line}\n" for line in lines if USER_LINE.fullmatch(line)).encode()
+    good = [line for line in lines if USER_LINE.fullmatch(line) and not line.startswith("#")]
+    text = "".join(f"{line}\n" for line in good).encode()
     digest = hashlib.sha256(text).hexdigest()[:32]
-    return BasicAuth(realm, digest), Users(digest, text)
+    bad = sum(1 for line in lines if line.strip() and not line.startswith("#")) - len(good)
+    return BasicAuth(realm, digest), Users(digest, text), _complaint(f"{place}/{name}", len(good), bad)
+
+
+def _complaint(secret: str, good: int, bad: int) -> str:
+    """What is wrong with the lines of a file of users, without showing any; empty if nothing is."""
+    if bad:
+        return f"found {bad} line(s) not of the form `user:hash` in the Secret {secret}; left out, {good} in use"
+    return "" if good else f"found no user in the Secret {secret}; nobody can log in"

@@ -9,10 +9,13 @@ from typing import NamedTuple
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.model import Backend, Endpoint
 from tidegate.resources import model as api
+from tidegate.resources.checks import unmapped
 from tidegate.settings import annotations as ann
 from tidegate.settings.resolve import IngressSettings
 from tidegate.translate.options import Options
 from tidegate.translate.reader import Reader
+
+LARGEST_SUBSET = 1000  # the data plane draws up to twice as often from a group whose endpoints have failed
 
 HASH_PART = re.compile(r"\$\{(\w+)\}|\$(\w+)|([^$]+|\$)")
 DNS_NAME = re.compile(
@@ -99,9 +102,18 @@ def _loopback(name: str) -> bool:
     if name == "localhost":
         return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        return unmapped(ipaddress.ip_address(name)).is_loopback
     except ValueError:
         return False
+
+
+def _nobodys(name: str) -> bool:
+    """Whether this is an address that no Service may lead to: the cloud's metadata live on such a one."""
+    try:
+        address = unmapped(ipaddress.ip_address(name))
+    except ValueError:
+        return False
+    return address.is_unspecified or address.is_link_local or address.is_multicast
 
 
 def _external_port(service: api.Service, port: int | str) -> int | None:
@@ -120,6 +132,8 @@ def _from_dns(
         return [], frozenset(), "Services of type ExternalName are disabled (--disable-svc-external-name)"
     if _loopback(name.rstrip(".")):
         return [], frozenset(), f"the external name {name!r} is this machine itself"
+    if _nobodys(name):
+        return [], frozenset(), f"the external name {name!r} is an unspecified, link-local or multicast address"
     try:
         return [Endpoint(_bracketed(str(ipaddress.ip_address(name))), port)], frozenset(), ""
     except ValueError:
@@ -128,7 +142,8 @@ def _from_dns(
         return [], frozenset(), f"the external name {name!r} is not a valid DNS name"
     resolution = reader.resolution(name)
     addresses = resolution.addresses if resolution else ()
-    usable = [address for address in addresses if options.loopback_endpoints or not _loopback(address)]
+    allowed = [address for address in addresses if not _nobodys(address)]
+    usable = [address for address in allowed if options.loopback_endpoints or not _loopback(address)]
     reason = "" if usable else f"the external name {name!r} has no address"
     return [Endpoint(_bracketed(address), port) for address in usable], frozenset([name]), reason
 
@@ -152,7 +167,7 @@ def _balancing(settings: IngressSettings | None) -> dict[str, object]:
         return {
             "algorithm": "hash",
             "hash_by": hash_parts(expression),
-            "subset_size": size if subset else 0,
+            "subset_size": min(size, LARGEST_SUBSET) if subset else 0,
         }
     return {"algorithm": "ewma"} if settings.get(ann.LOAD_BALANCE) == "ewma" else {}
 

@@ -8,10 +8,17 @@ import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import NameOID, PublicKeyAlgorithmOID
 
 from tidegate.model import CertificateInfo, KeyPair
 from tidegate.resources.model import Secret
+
+
+KEY_ALGORITHMS = {
+    PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5: "RSA",
+    PublicKeyAlgorithmOID.EC_PUBLIC_KEY: "ECDSA",
+    PublicKeyAlgorithmOID.ED25519: "Ed25519",
+}
 
 
 class InvalidCertificate(ValueError):
@@ -67,10 +74,23 @@ def _parse(chain: bytes, key: bytes, secret: str) -> Bundle:
     private_text = private.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
     names = _names(leaf)
     not_after = int(leaf.not_valid_after_utc.timestamp())
-    info = CertificateInfo(
-        secret, names, _issuer(leaf), not_after, f"{leaf.serial_number:x}", leaf.fingerprint(hashes.SHA256()).hex()
-    )
+    info = describe(leaf, secret)
     return Bundle(KeyPair(text, private_text), names, int(leaf.not_valid_before_utc.timestamp()), not_after, info)
+
+
+def describe(leaf: x509.Certificate, secret: str) -> CertificateInfo:
+    """What may be told about a certificate."""
+    organization = leaf.issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return CertificateInfo(
+        secret,
+        _names(leaf),
+        _issuer(leaf),
+        int(leaf.not_valid_after_utc.timestamp()),
+        f"{leaf.serial_number:x}",
+        leaf.fingerprint(hashes.SHA256()).hex(),
+        str(organization[0].value) if organization else "",
+        KEY_ALGORITHMS.get(leaf.public_key_algorithm_oid, leaf.public_key_algorithm_oid.dotted_string),
+    )
 
 
 def parse_secret(secret: Secret) -> Bundle:

@@ -239,7 +239,7 @@ class Translator:
     def _update_views(
         self, store: Store, changed: set[ObjectKey], everything: bool
     ) -> tuple[set[str], set[str], set[ObjectKey], dict[ObjectKey, Ingress | None]]:
-        classes = any(key.kind in ("IngressClass", "Namespace") for key in changed)
+        classes = any(key.kind == "IngressClass" for key in changed)
         if everything or classes:
             keys = set(store.ingresses) | set(self._views)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tidegate.model import Globals, Policy, Upstream
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings
+from tidegate.settings.setting import OriginKind
 from tidegate.translate.options import Options
 
 
@@ -26,7 +27,11 @@ def busy_buffers(number: int, size: int, busy: int) -> int:
 
 
 def default_policy(settings: GlobalSettings) -> Policy:
-    """The policy of routes whose Ingress overrides nothing; their location is the outer one."""
+    """The policy of routes whose Ingress overrides nothing; their location is the outer one.
+
+    It guards nothing: a route with address lists names a policy of its own, so that it is never served where NGINX
+    has refused the global settings that came with the lists.
+    """
     number, size = settings.get(cm.PROXY_BUFFERS_NUMBER), settings.get(cm.PROXY_BUFFER_SIZE)
     buffering = settings.get(cm.PROXY_BUFFERING)
     return Policy(
@@ -45,7 +50,6 @@ def default_policy(settings: GlobalSettings) -> Policy:
         upstream=Upstream("http"),
         limit_rate=settings.get(cm.LIMIT_RATE) if buffering else 0,
         limit_rate_after=settings.get(cm.LIMIT_RATE_AFTER) if buffering else 0,
-        access=bool(settings.get(cm.WHITELIST_SOURCE_RANGE) or settings.get(cm.DENYLIST_SOURCE_RANGE)),
         intercept=settings.get(cm.CUSTOM_HTTP_ERRORS),
         intercept_backend=not settings.get(cm.DISABLE_PROXY_INTERCEPT_ERRORS),
     )
@@ -63,6 +67,14 @@ def _hsts(settings: GlobalSettings) -> str:
     if settings.get(cm.HSTS_INCLUDE_SUBDOMAINS):
         text += "; includeSubDomains"
     return text + ("; preload" if settings.get(cm.HSTS_PRELOAD) else "")
+
+
+def _access_log(settings: GlobalSettings, options: Options) -> str:
+    """The file or syslog server that the ConfigMap names, else where this process keeps its logs."""
+    if settings.get(cm.DISABLE_ACCESS_LOG):
+        return ""
+    named = settings.value(cm.ACCESS_LOG_PATH)
+    return options.access_log if named.origin.kind is OriginKind.DEFAULT else named.value
 
 
 def _log_escape(settings: GlobalSettings) -> str:
@@ -121,7 +133,7 @@ def translate_globals(settings: GlobalSettings, options: Options) -> Globals:
         default_type=get(cm.DEFAULT_TYPE),
         limit_req_status=get(cm.LIMIT_REQ_STATUS_CODE),
         limit_conn_status=get(cm.LIMIT_CONN_STATUS_CODE),
-        access_log="" if get(cm.DISABLE_ACCESS_LOG) else options.access_log,
+        access_log=_access_log(settings, options),
         log_format=get(cm.LOG_FORMAT_UPSTREAM),
         log_default_backend=get(cm.ENABLE_ACCESS_LOG_FOR_DEFAULT_BACKEND),
         log_escape=_log_escape(settings),

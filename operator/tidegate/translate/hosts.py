@@ -13,7 +13,7 @@ from tidegate.model import CATCH_ALL, Certificate, CertificateInfo, Host, Match,
 from tidegate.resources.model import IngressPath
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
-from tidegate.translate.acceptance import Hold, View
+from tidegate.translate.acceptance import Hold, View, brief
 from tidegate.translate.authentication import Users
 from tidegate.translate.backends import BackendName, name_of
 from tidegate.translate.certificates import Bundle, InvalidCertificate, covers, parse_secret
@@ -66,7 +66,7 @@ def _paths(view: View, name: str) -> Iterable[tuple[str, IngressPath]]:
 def _conflict(view: View, field: str, name: str, path: str, owner: View) -> Finding:
     meta = owner.ingress.metadata
     why = "the older Ingress" if owner.order < view.order else "the accepted Ingress"
-    message = f"host {name!r} and path {path!r} belong to {why} {meta.namespace}/{meta.name}"
+    message = f"host {name!r} and path {brief(path)} belong to {why} {meta.namespace}/{meta.name}"
     return Finding(view.wanted.key, field, Severity.WARNING, "Conflict", message)
 
 

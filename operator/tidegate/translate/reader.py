@@ -6,8 +6,9 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from tidegate.findings import ObjectKey
+from tidegate.resources.changes import Resolution, resolution_key
 from tidegate.resources.model import ConfigMap, Endpoints, EndpointSlice, Secret, Service
-from tidegate.store import Resolution, Store, endpoints_key, resolution_key
+from tidegate.store import Store, endpoints_key
 
 
 class Unit(NamedTuple):

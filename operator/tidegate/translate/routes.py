@@ -186,7 +186,8 @@ def _policy(location: Location, context: RouteContext, auth: bool, access: bool)
         access=access,
         auth=auth,
         own_host=bool(settings.get(ann.UPSTREAM_VHOST)),
-        satisfy_any=settings.get(ann.SATISFY) == "any" and auth and access,
+        # A deny list alone grants nothing: who is not on it has to log in all the same.
+        satisfy_any=settings.get(ann.SATISFY) == "any" and auth and bool(settings.get(ann.ALLOWLIST_SOURCE_RANGE)),
         intercept=settings.get(ann.CUSTOM_HTTP_ERRORS),
         intercept_backend=not settings.get(ann.DISABLE_PROXY_INTERCEPT_ERRORS),
         access_log=settings.get(ann.ENABLE_ACCESS_LOG),
@@ -233,11 +234,11 @@ def build_route(
     if view.hold is not Hold.NONE or settings.denied_at(location.path):
         return held_route(location, match)
     namespace = view.ingress.metadata.namespace
-    auth, users = None, None
+    auth, users, complaint = None, None, ""
     if not location.path.startswith(context.globals.get(cm.NO_AUTH_LOCATIONS)):
         try:
             if found := basic_auth(settings, context.globals, namespace, context.reader):
-                auth, users = found
+                auth, users, complaint = found
         except Denied as denied:
             field = _field(view, denied.field, context)
             finding = Finding(view.ingress.key, field, Severity.ERROR, "Denied", f"{denied}; its paths answer 503")
@@ -279,7 +280,11 @@ def build_route(
         intercepts=bool(policy.intercept),
     )
     backends = [item for item in (location.backend, canary[1] if canary else None, fallback) if item]
-    return RouteResult(route, own_policy, tuple(backends), users, _unsupported_protocol(location, context))
+    findings = _unsupported_protocol(location, context)
+    if complaint:
+        field = _field(view, "auth-secret", context)
+        findings += (Finding(view.ingress.key, field, Severity.WARNING, "InvalidUsers", complaint),)
+    return RouteResult(route, own_policy, tuple(backends), users, findings)
 
 
 def _fallback(settings: IngressSettings, namespace: str, context: RouteContext) -> BackendName | None:

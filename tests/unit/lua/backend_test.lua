@@ -11,12 +11,12 @@ local function endpoints(count)
   return list
 end
 
-local function compiled(count, fields, former)
+local function compiled(count, fields)
   local record = { id = "ns/service:80", endpoints = endpoints(count) }
   for name, value in pairs(fields or {}) do
     record[name] = value
   end
-  return backends.compile(record, former)
+  return backends.compile(record)
 end
 
 local function shares(backend, rounds, failed)
@@ -51,7 +51,7 @@ end
 function tests.round_robin_goes_on_where_the_former_record_was()
   local former = compiled(4)
   local last = former:choose(nil).name
-  local now = compiled(4, nil, former)
+  local now = compiled(4)
   local numbers = { ["10.0.0.1:80"] = 1, ["10.0.0.2:80"] = 2, ["10.0.0.3:80"] = 3, ["10.0.0.4:80"] = 4 }
   stub.equal(numbers[now:choose(nil).name], numbers[last] % 4 + 1)
 end

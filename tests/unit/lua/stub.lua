@@ -22,6 +22,20 @@ end
 
 local stub = { clock = 1000, var = {} }
 
+-- A shared dictionary as far as the modules use one.
+local function dictionary()
+  local values = {}
+  return {
+    incr = function(_, key, step, start)
+      values[key] = (values[key] or start) + step
+      return values[key]
+    end,
+    get = function(_, key)
+      return values[key]
+    end,
+  }
+end
+
 ngx = {
   crc32_long = crc32,
   md5 = function(text)
@@ -30,6 +44,7 @@ ngx = {
   now = function()
     return stub.clock
   end,
+  shared = { tidegate_turns = dictionary() },
   var = stub.var,
 }
 

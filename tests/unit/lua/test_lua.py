@@ -32,7 +32,9 @@ def collected() -> list[tuple[str, str]]:
     return [(file.name, name) for file in sorted(FOLDER.glob("*_test.lua")) for name in sorted(run(file.name).split())]
 
 
-@pytest.mark.parametrize(("file", "name"), [pytest.param(*pair, id=f"{pair[0][:-9]}-{pair[1]}") for pair in collected()])
+@pytest.mark.parametrize(
+    ("file", "name"), [pytest.param(*pair, id=f"{pair[0][:-9]}-{pair[1]}") for pair in collected()]
+)
 def test_lua(file: str, name: str) -> None:
     run(file, name)
 

@@ -9,6 +9,7 @@ from tidegate.findings import ObjectKey
 from tidegate.model import Globals, Policy
 from tidegate.render.configuration import Capacity, Configuration, NginxFeatures, Runtime
 from tidegate.render.template import render
+from tidegate.resources.changes import Change
 from tidegate.resources.model import (
     ConfigMap,
     Ingress,
@@ -23,7 +24,6 @@ from tidegate.resources.model import (
     ServiceBackend,
     ServicePort,
 )
-from tidegate.sources.base import Change
 from tidegate.store import Store
 from tidegate.translate.engine import Translator
 from tidegate.translate.options import DEFAULT_PREFIX, Options

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.findings import ObjectKey, Severity
 from tidegate.resources.model import Ingress, IngressClass, Resource
-from tidegate.sources.base import SourceUpdate
+from tidegate.resources.changes import SourceUpdate
 from tidegate.sources.directory import load_text
 from tidegate.sources.entries import read_text
 from tidegate.sources.folder import Folder

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from tidegate.findings import ObjectKey
 from tidegate.model import Backend, Endpoint
+from tidegate.resources.changes import Resolution
 from tidegate.resources.model import Endpoint as ApiEndpoint
 from tidegate.resources.model import EndpointPort, EndpointSlice, Metadata, ServicePort
-from tidegate.store import Resolution
 from tidegate.translate.backends import find_port, hash_parts
 from world import OPTIONS, World, endpoints, ingress, path, service
 

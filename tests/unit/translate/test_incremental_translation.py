@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_pairs import pair_for
 from tidegate.findings import ObjectKey
+from tidegate.resources.changes import Change, Resolution
 from tidegate.resources.model import (
     Endpoint,
     EndpointPort,
     Endpoints,
     EndpointSubset,
+    Ingress,
     IngressClass,
     IngressRule,
     IngressTLS,
@@ -24,8 +26,7 @@ from tidegate.resources.model import (
     Resource,
     ServicePort,
 )
-from tidegate.sources.base import Change
-from tidegate.store import Resolution, Store
+from tidegate.store import Store
 from tidegate.translate.engine import Delta, Translator
 from tidegate.translate.options import Options
 from world import BAD, CONFIGMAP, NGINX, World, configmap, endpoints, ingress, path, secret, service
@@ -183,13 +184,56 @@ RESOURCES = st.one_of(
 CHANGES = st.tuples(RESOURCES, st.sampled_from((True, True, True, False))).map(
     lambda item: Change(item[0].key, item[0] if item[1] else None)
 )
+
+
+class Edit(NamedTuple):
+    """One of the Ingresses that are there gets other annotations and keeps the rest, or goes."""
+
+    which: int
+    annotations: dict[str, str] | None
+
+    def change(self, resources: dict[ObjectKey, Resource]) -> list[Change]:
+        there = [item for _, item in sorted(resources.items()) if isinstance(item, Ingress)]
+        if not there:
+            return []
+        item = there[self.which % len(there)]
+        if self.annotations is None:
+            return [Change(item.key, None)]
+        annotations = ingress(**self.annotations).metadata.annotations
+        metadata = msgspec.structs.replace(item.metadata, annotations=annotations)
+        return [Change(item.key, msgspec.structs.replace(item, metadata=metadata))]
+
+
+WEIGHTED = st.one_of(SECRETS, CLASSES, CONFIGMAPS, SERVICE, SLICES).flatmap(
+    lambda item: st.sampled_from((Change(item.key, item), Change(item.key, item), Change(item.key, None)))
+)
+EDITS = st.builds(Edit, st.integers(0, 5), st.none() | together(ANNOTATIONS, 3))
 RESOLUTIONS = st.builds(Resolution, st.just("ext.test"), st.sampled_from(((), ("192.0.2.1",), ("192.0.2.1", "::1"))))
 BATCHES = st.lists(
-    st.lists(CHANGES, min_size=1, max_size=5) | RESOLUTIONS,
+    st.one_of(
+        st.lists(CHANGES, min_size=1, max_size=5), WEIGHTED.map(lambda change: [change]), EDITS, EDITS, RESOLUTIONS
+    ),
     min_size=1,
     max_size=8,
 )
-START = st.lists(RESOURCES, max_size=8)
+BASE: tuple[Resource, ...] = (
+    NGINX,
+    IngressClass(Metadata("late"), "k8s.io/ingress-nginx"),
+    ingress("one", "/", path("/x", "web"), tls=[IngressTLS(("a.test",), "cert-a")], server_alias="c.test"),
+    ingress("two", path("/x", "web"), "/", host="b.test", class_name="late", auth_type="basic", auth_secret="users"),
+    ingress("three", "/y", namespace="m", default="app", default_backend="fallback", limit_rps="5"),
+    service("app"),
+    service("web", type="ExternalName", external_name="ext.test"),
+    service("fallback"),
+    endpoints("app", name="slice-1"),
+    secret("users", auth="ann:x"),
+    secret("cert-a", **pair_for("a.test")),
+)
+"""Objects that depend on each other, so that a change of any of them matters."""
+
+START = st.tuples(st.sampled_from((BASE, BASE, (NGINX,))), st.lists(RESOURCES, max_size=6)).map(
+    lambda item: [*item[0], *item[1]]
+)
 
 
 def outcome(translator: Translator) -> dict[str, Any]:
@@ -232,13 +276,14 @@ def test_incremental_translation_equals_translation_from_scratch(start: list[Res
     kept: dict[str, dict[Any, Any]] = {"hosts": {}, "backends": {}, "certificates": {}, "accepted": {}}
     resources: dict[ObjectKey, Resource] = {}
     resolutions: list[Resolution] = []
-    for batch in [[Change(NGINX.key, NGINX), *(Change(item.key, item) for item in start)], *batches]:
+    for batch in [[Change(item.key, item) for item in start], *batches]:
         if isinstance(batch, Resolution):
             resolutions.append(batch)
             touched = store.resolve(batch)
         else:
-            touched = store.apply(batch)
-            for change in batch:
+            changes = batch.change(resources) if isinstance(batch, Edit) else batch
+            touched = store.apply(changes)
+            for change in changes:
                 if change.resource is None:
                     resources.pop(change.key, None)
                 else:
@@ -283,6 +328,13 @@ def test_a_renewed_certificate_touches_the_hosts_that_show_it() -> None:
     world = World(ingress(tls=tls), ingress("other", host="b.test"), service(), secret("cert", **pair_for("a.test")))
     delta = world.put(secret("cert", **pair_for("a.test, more.test")))
     assert (set(delta.certificates), delta.hosts) == ({"a.test"}, {})
+
+
+def test_another_way_of_balancing_changes_the_backend_and_no_host() -> None:
+    world = World(ingress(), service(), endpoints())
+    delta = world.put(ingress(load_balance="ewma"))
+    assert (set(delta.backends), delta.hosts) == ({"n/app:80"}, {})
+    assert world.translator.backends["n/app:80"].algorithm == "ewma"
 
 
 @pytest.mark.parametrize("name", ["hosts", "backends"])

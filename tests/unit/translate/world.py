@@ -7,6 +7,7 @@ from typing import Any
 
 from tidegate.findings import Finding, ObjectKey
 from tidegate.model import Host, Route
+from tidegate.resources.changes import Change
 from tidegate.resources.model import (
     ConfigMap,
     Endpoint,
@@ -24,7 +25,6 @@ from tidegate.resources.model import (
     ServiceBackend,
     ServicePort,
 )
-from tidegate.sources.base import Change
 from tidegate.store import Store
 from tidegate.translate.acceptance import View
 from tidegate.translate.engine import Delta, Translator

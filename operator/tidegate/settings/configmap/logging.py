@@ -70,7 +70,7 @@ SKIP_ACCESS_LOG_URLS: Final = _FAMILY.setting(
 )
 LOG_FORMAT_UPSTREAM: Final = _FAMILY.setting(
     "log-format-upstream",
-    LogFormat(),
+    LogFormat(http=True),
     DEFAULT_LOG_FORMAT,
     "The line that each HTTP request leaves in the access log.",
     support=_SUPPORTED,

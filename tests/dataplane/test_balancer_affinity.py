@@ -1,0 +1,270 @@
+"""Cookie affinity, canaries, and the two together."""
+
+from __future__ import annotations
+
+import collections
+import re
+from collections.abc import Callable
+
+import pytest
+from dataplane import Answer, Plane, Server, backend, host, refusing, route, servers
+from tidegate.model import Affinity, Canary
+
+MAIN, OTHER = "ns/main:80", "ns/canary:80"
+
+
+def cookie_of(answer: Answer) -> str:
+    """`name=value` as a browser would send it back."""
+    found = answer.all("Set-Cookie")
+    assert len(found) == 1, found
+    return found[0].split(";")[0]
+
+
+def sticky(**fields: object) -> Affinity:
+    return Affinity("route", "/", **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["balanced", "persistent"])
+def test_cookie_keeps_a_client_on_its_endpoint(plane: Plane, name: Callable[[str], str], mode: str) -> None:
+    with servers("a", "b", "c") as three:
+        plane.put(backend(MAIN, *three), host(name(mode), route(backend=MAIN, affinity=sticky(mode=mode))))
+        chosen = set()
+        for _ in range(12):
+            first = plane.ask(name(mode))
+            chosen.add(first.seen.backend)
+            cookie = cookie_of(first)
+            assert re.fullmatch(r"route=[^|;]+\|[0-9a-f]{32}", cookie)
+            for _ in range(4):
+                again = plane.ask(name(mode), headers={"Cookie": cookie})
+                assert again.seen.backend == first.seen.backend
+                assert again.all("Set-Cookie") == []
+        assert len(chosen) > 1
+
+
+def test_persistent_client_stays_when_endpoints_come_and_moves_when_its_own_goes(
+    plane: Plane, name: Callable[[str], str]
+) -> None:
+    with servers("a", "b", "c", "d") as (a, b, c, d):
+        plane.put(backend(MAIN, a), host(name("a"), route(backend=MAIN, affinity=sticky(mode="persistent"))))
+        cookie = cookie_of(plane.ask(name("a")))
+        plane.put(backend(MAIN, d, c, b, a))
+        for _ in range(5):
+            assert plane.ask(name("a"), headers={"Cookie": cookie}).seen.backend == "a"
+        plane.put(backend(MAIN, b, c, d))
+        moved = plane.ask(name("a"), headers={"Cookie": cookie})
+        assert moved.seen.backend != "a"
+        again = plane.ask(name("a"), headers={"Cookie": cookie_of(moved)})
+        assert again.seen.backend == moved.seen.backend
+
+
+def test_balanced_client_moves_only_when_its_endpoint_goes(plane: Plane, name: Callable[[str], str]) -> None:
+    with servers("a", "b", "c") as three:
+        plane.put(backend(MAIN, *three), host(name("a"), route(backend=MAIN, affinity=sticky())))
+        for _ in range(10):
+            first = plane.ask(name("a"))
+            gone = next(one for one in three if one.name != first.seen.backend)
+            plane.put(backend(MAIN, *(one for one in three if one is not gone)))
+            assert plane.ask(name("a"), headers={"Cookie": cookie_of(first)}).seen.backend == first.seen.backend
+            plane.put(backend(MAIN, *three))
+
+
+def test_attributes_of_the_cookie(plane: Plane, name: Callable[[str], str]) -> None:
+    with Server() as server:
+        full = Affinity("c", "/shop", domain="x.test", expires=60, max_age=61, secure=True, same_site="Lax")
+        bare = Affinity("c", "/")
+        none = Affinity("c", "/", same_site="None", conditional_same_site=True)
+        plane.put(
+            backend(MAIN, server),
+            host(
+                name("a"),
+                route(backend=MAIN, affinity=full),
+                route("/bare", MAIN, affinity=bare),
+                route("/none", MAIN, affinity=none),
+            ),
+        )
+        value = r"c=[^;]+; Expires=\w{3}, \d\d-\w{3}-\d\d \d\d:\d\d:\d\d GMT; Max-Age=61; Domain=x.test; Path=/shop; "
+        assert re.fullmatch(value + "Secure; HttpOnly; SameSite=Lax", plane.ask(name("a")).all("Set-Cookie")[0])
+        assert re.fullmatch(r"c=[^;]+; Path=/; HttpOnly", plane.ask(name("a"), "/bare").all("Set-Cookie")[0])
+        with plane.tls_client(name("a")) as client:
+            assert re.fullmatch(
+                r"c=[^;]+; Path=/; Secure; HttpOnly", client.ask(name("a"), "/bare").all("Set-Cookie")[0]
+            )
+        assert plane.ask(name("a"), "/none").all("Set-Cookie")[0].endswith("SameSite=None")
+        old = {"User-Agent": "Mozilla/5.0 (X11) Chrome/51.0"}
+        assert plane.ask(name("a"), "/none", headers=old).all("Set-Cookie")[0].endswith("HttpOnly")
+
+
+def test_cookies_of_the_backend_stay_beside_ours(plane: Plane, name: Callable[[str], str]) -> None:
+    from dataplane import Reply
+
+    with Server(handler=lambda _: Reply(headers=[("Set-Cookie", "own=1")])) as server:
+        plane.put(backend(MAIN, server), host(name("a"), route(backend=MAIN, affinity=sticky())))
+        found = plane.ask(name("a")).all("Set-Cookie")
+        assert sorted(one.split("=")[0] for one in found) == ["own", "route"]
+
+
+@pytest.mark.parametrize("mode", ["balanced", "persistent"])
+def test_failing_endpoint_of_a_cookie_is_left_only_when_that_is_wanted(
+    plane: Plane, name: Callable[[str], str], mode: str
+) -> None:
+    with servers("a", "b") as (a, b), refusing() as bad:
+        plane.put(
+            backend(MAIN, a, b),
+            host(
+                name("a"),
+                route("/stay", MAIN, affinity=sticky(mode=mode)),
+                route("/leave", MAIN, affinity=sticky(mode=mode, change_on_failure=True)),
+            ),
+        )
+        first = plane.ask(name("a"), "/stay")
+        cookie, owner = cookie_of(first), a if first.seen.backend == "a" else b
+        rest = b if owner is a else a
+        port = owner.port
+        owner.close()  # its port refuses now
+        plane.put(backend(MAIN, a.endpoint, b.endpoint))
+        assert plane.ask(name("a"), "/stay", headers={"Cookie": cookie}).status == 502
+        left = plane.ask(name("a"), "/leave", headers={"Cookie": cookie})
+        assert left.seen.backend == rest.name
+        assert cookie_of(left) != cookie
+        assert plane.ask(name("a"), "/leave", headers={"Cookie": cookie_of(left)}).seen.backend == rest.name
+        assert (port, bad)
+
+
+def test_affinity_of_one_request_does_not_leak_into_another(plane: Plane, name: Callable[[str], str]) -> None:
+    with Server() as good, refusing() as bad:
+        plane.put(
+            backend("ns/sticky:80", good),
+            backend("ns/loose:80", bad, good),
+            host(name("sticky"), route(backend="ns/sticky:80", affinity=sticky(change_on_failure=True))),
+            host(name("loose"), route(backend="ns/loose:80")),
+        )
+        with plane.client() as client:
+            for _ in range(4):
+                assert client.ask(name("sticky")).all("Set-Cookie")
+                answer = client.ask(name("loose"))
+                assert (answer.status, answer.all("Set-Cookie")) == (200, [])
+
+
+# -- canaries ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pair(plane: Plane) -> object:
+    with Server("main") as main, Server("canary") as other:
+        plane.put(backend("ns/m:80", main), backend("ns/c:80", other))
+        yield
+
+
+def takes(plane: Plane, name: str, **headers: str) -> str:
+    found = {plane.ask(name, headers={key.replace("_", "-"): text for key, text in headers.items()}).seen.backend}
+    return found.pop()
+
+
+def rule(**fields: object) -> Canary:
+    return Canary("ns/c:80", **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers", "wanted"),
+    [
+        ({}, {}, "main"),
+        ({"weight": 100}, {}, "canary"),
+        ({"weight": 0}, {}, "main"),
+        ({"weight": 500, "total": 500}, {}, "canary"),
+        ({"header": "X-Try"}, {"X_Try": "always"}, "canary"),
+        ({"header": "X-Try", "weight": 100}, {"X_Try": "never"}, "main"),
+        ({"header": "X-Try", "weight": 100}, {"X_Try": "maybe"}, "canary"),
+        ({"header": "X-Try"}, {"X_Try": "maybe"}, "main"),
+        ({"header": "X-Try", "header_value": "yes"}, {"X_Try": "yes"}, "canary"),
+        ({"header": "X-Try", "header_value": "yes"}, {"X_Try": "Yes"}, "main"),
+        ({"header": "X-Try", "header_value": "yes"}, {"X_Try": "always"}, "main"),
+        ({"header": "X-Try", "header_value": "yes", "weight": 100}, {"X_Try": "never"}, "canary"),
+        ({"header": "X-Try", "header_value": "a", "header_pattern": "b"}, {"X_Try": "b"}, "main"),
+        ({"header": "X-Try", "header_pattern": "^(eu|us)-"}, {"X_Try": "us-1"}, "canary"),
+        ({"header": "X-Try", "header_pattern": "eu"}, {"X_Try": "xeux"}, "canary"),
+        ({"header": "X-Try", "header_pattern": "eu"}, {"X_Try": "EU"}, "main"),
+        ({"header": "X-Try", "header_pattern": "eu", "weight": 100}, {"X_Try": "us"}, "canary"),
+        ({"header": "X-Try", "header_pattern": "(", "weight": 100}, {"X_Try": "us"}, "main"),
+        ({"header": "X-Try", "header_pattern": "(", "weight": 100}, {}, "canary"),
+        ({"cookie": "try"}, {"Cookie": "try=always"}, "canary"),
+        ({"cookie": "try", "weight": 100}, {"Cookie": "try=never"}, "main"),
+        ({"cookie": "try", "weight": 100}, {"Cookie": "try=other"}, "canary"),
+        ({"cookie": "my-try.x"}, {"Cookie": "a=b; my-try.x=always"}, "canary"),
+        ({"header": "X-Try", "cookie": "try"}, {"X_Try": "never", "Cookie": "try=always"}, "main"),
+        ({"header": "X-Try", "cookie": "try"}, {"X_Try": "other", "Cookie": "try=always"}, "canary"),
+        ({"header": "X-Try", "cookie": "try", "weight": 100}, {"Cookie": "try=never"}, "main"),
+    ],
+)
+def test_first_canary_rule_that_decides_wins(
+    plane: Plane,
+    pair: object,
+    name: Callable[[str], str],
+    fields: dict[str, object],
+    headers: dict[str, str],
+    wanted: str,
+) -> None:
+    plane.put(host(name("a"), route(backend="ns/m:80", canary=rule(**fields))))
+    assert takes(plane, name("a"), **headers) == wanted
+
+
+def test_catastrophic_canary_pattern_keeps_the_request_on_the_main_backend(
+    plane: Plane, pair: object, name: Callable[[str], str]
+) -> None:
+    plane.put(
+        host(name("a"), route(backend="ns/m:80", canary=rule(header="X-Try", header_pattern="(a+)+$", weight=100)))
+    )
+    assert takes(plane, name("a"), X_Try="a" * 200 + "!") == "main"
+    assert takes(plane, name("a"), X_Try="aaa") == "canary"
+
+
+def test_weight_shares_requests(plane: Plane, pair: object, name: Callable[[str], str]) -> None:
+    plane.put(host(name("a"), route(backend="ns/m:80", canary=rule(weight=30))))
+    with plane.client() as client:
+        found = collections.Counter(client.ask(name("a")).seen.backend for _ in range(600))
+    assert 120 < found["canary"] < 240  # 180 on average, five standard deviations
+
+
+def test_canary_without_endpoints_leaves_the_traffic_where_it_was(
+    plane: Plane, pair: object, name: Callable[[str], str]
+) -> None:
+    plane.put(
+        backend("ns/empty:80"), host(name("a"), route(backend="ns/m:80", canary=Canary("ns/empty:80", weight=100)))
+    )
+    assert takes(plane, name("a")) == "main"
+
+
+def test_main_backend_without_endpoints_is_503_whatever_the_canary_says(
+    plane: Plane, pair: object, name: Callable[[str], str]
+) -> None:
+    plane.put(host(name("a"), route(backend="ns/missing:80", canary=rule(weight=100))))
+    assert plane.ask(name("a")).status == 503
+
+
+def test_sticky_client_stays_with_the_canary_or_the_main_backend(
+    plane: Plane, pair: object, name: Callable[[str], str]
+) -> None:
+    def put(weight: int, **fields: object) -> None:
+        plane.put(host(name("a"), route(backend="ns/m:80", affinity=sticky(), canary=rule(weight=weight, **fields))))
+
+    put(100)
+    canary = cookie_of(plane.ask(name("a")))
+    put(0, header="X-Try")
+    main = cookie_of(plane.ask(name("a")))
+    assert takes(plane, name("a"), Cookie=canary) == "canary"
+    assert takes(plane, name("a"), Cookie=canary, X_Try="never") == "canary"
+    put(100, header="X-Try")
+    assert takes(plane, name("a"), Cookie=main) == "main"
+    assert takes(plane, name("a"), Cookie=main, X_Try="always") == "main"
+
+
+def test_legacy_canary_sets_no_cookie_and_holds_nobody(plane: Plane, pair: object, name: Callable[[str], str]) -> None:
+    def put(weight: int) -> None:
+        plane.put(
+            host(name("a"), route(backend="ns/m:80", affinity=sticky(), canary=rule(weight=weight, sticky=False)))
+        )
+
+    put(100)
+    answer = plane.ask(name("a"))
+    assert (answer.seen.backend, answer.all("Set-Cookie")) == ("canary", [])
+    put(0)
+    assert plane.ask(name("a")).seen.backend == "main"

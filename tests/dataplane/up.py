@@ -1,0 +1,406 @@
+"""What the tests of `tidegate up` share: the command on a folder of its own, manifests, requests, a little load.
+
+Nothing here sleeps for a fixed time: changes are awaited by revision, everything else is asked for again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dataplane import Server, until
+from tidegate.agent.orphans import Finder, NginxProcess, Role, is_alive
+
+TIDEGATE = Path(sys.executable).with_name("tidegate")
+START = 60.0
+PREFIX = "nginx.ingress.kubernetes.io/"
+Manifest = dict[str, Any]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports below those that the kernel gives to clients, free a moment ago."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(12000, 30000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
+
+
+def tidegate(*arguments: str | Path, stdin: str = "", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """The command, to its end."""
+    return subprocess.run(
+        [TIDEGATE, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=START,
+        env={**os.environ, **(env or {})},
+    )
+
+
+# -- manifests ---------------------------------------------------------------------------------------------------------
+
+
+def service(name: str, *ports: int, namespace: str = "default") -> list[Manifest]:
+    """A Service with port 80 and, one slice for each, endpoints on this machine."""
+    meta = {"name": name, "namespace": namespace}
+    found: list[Manifest] = [
+        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": [{"name": "http", "port": 80}]}}
+    ]
+    for port in ports:
+        labels = {"kubernetes.io/service-name": name}
+        found.append(
+            {
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": {"name": f"{name}-{port}", "namespace": namespace, "labels": labels},
+                "addressType": "IPv4",
+                "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
+                "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
+            }
+        )
+    return found
+
+
+def ingress(
+    name: str,
+    host: str,
+    path: str = "/",
+    backend: str = "echo",
+    namespace: str = "default",
+    tls: str | None = None,
+    **annotations: str,
+) -> Manifest:
+    """An Ingress with one path; `limit_rps="5"` becomes the annotation `nginx.ingress.kubernetes.io/limit-rps`."""
+    rows = {PREFIX + key.replace("_", "-"): value for key, value in annotations.items()}
+    rule = {"path": path, "pathType": "Prefix", "backend": {"service": {"name": backend, "port": {"number": 80}}}}
+    spec: dict[str, Any] = {"ingressClassName": "nginx", "rules": [{"host": host, "http": {"paths": [rule]}}]}
+    if tls is not None:
+        spec["tls"] = [{"hosts": [host], "secretName": tls}]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": name, "namespace": namespace, "annotations": rows},
+        "spec": spec,
+    }
+
+
+def configmap(**data: str) -> Manifest:
+    """The global settings; pass `--configmap default/settings`."""
+    values = {key.replace("_", "-"): value for key, value in data.items()}
+    meta = {"name": "settings", "namespace": "default"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": values}
+
+
+def flat(*manifests: Manifest | list[Manifest]) -> list[Manifest]:
+    return [one for item in manifests for one in (item if isinstance(item, list) else [item])]
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+class Up:
+    """`tidegate up` on a folder of its own; started and stopped as often as a test likes."""
+
+    def __init__(self, *flags: str, workers: int = 2, binary: str | Path = "nginx") -> None:
+        self.base = Path(tempfile.mkdtemp(prefix="tgu", dir="/tmp"))
+        self.base.chmod(0o755)
+        self.folder, self.run, self.log = self.base / "m", self.base / "r", self.base / "log"
+        self.folder.mkdir()
+        self.http, self.https, self.admin = free_ports(3)
+        self.flags = flags
+        self.workers, self.binary = workers, binary
+        self.process: subprocess.Popen[bytes] | None = None
+        self.before: list[str] = []  # such as setpriv
+
+    def command(self, *more: str) -> list[str]:
+        ports = {"--http-port": self.http, "--https-port": self.https, "--healthz-port": self.admin}
+        flags = [str(item) for row in ports.items() for item in row]
+        flags += ["--run-dir", str(self.run), "--nginx-binary", str(self.binary), "--workers", str(self.workers)]
+        return [*self.before, str(TIDEGATE), "up", str(self.folder), *flags, *self.flags, *more]
+
+    def spawn(self, *more: str, env: dict[str, str] | None = None) -> None:
+        """Starts it and returns at once."""
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command(*more),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **(env or {})},
+            )
+
+    def start(self, *manifests: Manifest | list[Manifest]) -> Up:
+        """Starts it with these manifests and returns when it is ready."""
+        if manifests:
+            self.write("start", *manifests)
+        self.spawn()
+        self.wait_ready()
+        return self
+
+    def wait_ready(self) -> None:
+        def ready() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.said()}"
+            try:
+                return self.ask_admin("/readyz")[0] == 200
+            except OSError:
+                return False
+
+        until(ready, START, self.said())
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def kill(self) -> None:
+        """SIGKILL of the control plane: agent and NGINX go on."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(START)
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(START)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.run.exists() and (self.nginx() or (self.run / "agent.sock").exists()):
+            tidegate("up", "--stop", "--run-dir", self.run)
+        for one in self.nginx():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one.pid, signal.SIGKILL)
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    def __enter__(self) -> Up:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- manifests -----------------------------------------------------------------------------------------------------
+
+    def write(self, name: str, *manifests: Manifest | list[Manifest] | str) -> None:
+        """Writes a file at once; a text is written as it is."""
+        text = "---\n".join(
+            item if isinstance(item, str) else "---\n".join(yaml.safe_dump(one) for one in flat(item))
+            for item in manifests
+        )
+        new = self.folder / f".{name}.new"
+        new.write_text(text)
+        new.rename(self.folder / f"{name}.yaml")
+
+    def apply(self, name: str, *manifests: Manifest | list[Manifest] | str) -> dict[str, Any]:
+        """Writes a file that changes something, and returns the status when that is in force."""
+        wanted = self.status()["revision"]["wanted"]
+        self.write(name, *manifests)
+        return self.wait(wanted + 1)
+
+    def delete(self, name: str) -> dict[str, Any]:
+        wanted = self.status()["revision"]["wanted"]
+        (self.folder / f"{name}.yaml").unlink()
+        return self.wait(wanted + 1)
+
+    # -- the admin port ------------------------------------------------------------------------------------------------
+
+    def ask_admin(self, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=70)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def api(self, path: str) -> Any:
+        status, body = self.ask_admin(f"/api/v1/{path}")
+        assert status == 200, (status, body)
+        return json.loads(body)
+
+    def status(self) -> dict[str, Any]:
+        return dict(self.api("status"))
+
+    def wait(self, revision: int, timeout: float = 30) -> dict[str, Any]:
+        return dict(self.api(f"status?wait={revision}&timeout={timeout}"))
+
+    def ingress(self, name: str) -> dict[str, Any]:
+        """What the API says about one Ingress."""
+        return dict(next(row for row in self.api("ingresses") if row["name"] == name))
+
+    def samples(self) -> list[tuple[str, dict[str, str], float]]:
+        """What `/metrics` says: name, labels, value."""
+        from prometheus_client.parser import text_string_to_metric_families
+
+        status, body = self.ask_admin("/metrics")
+        assert status == 200, body
+        families = text_string_to_metric_families(body.decode())
+        return [(one.name, one.labels, one.value) for family in families for one in family.samples]
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    def get(self, host: str, path: str = "/", headers: dict[str, str] | None = None) -> tuple[int, str]:
+        """Status and body, on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=20)
+        try:
+            connection.request("GET", path, headers={"Host": host, "Connection": "close", **(headers or {})})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        finally:
+            connection.close()
+
+    def backend_of(self, host: str, path: str = "/") -> str:
+        """Which echo backend answers; the status where none does."""
+        status, body = self.get(host, path)
+        return str(json.loads(body)["backend"]) if status == 200 else str(status)
+
+    # -- processes -----------------------------------------------------------------------------------------------------
+
+    def nginx(self) -> list[NginxProcess]:
+        """Its NGINX processes."""
+        run = Path(os.path.realpath(self.run))
+        return Finder(run, run / "conf" / "nginx.conf", "nginx").ours()
+
+    def master(self) -> int:
+        return next(one.pid for one in self.nginx() if one.role is Role.MASTER)
+
+    def worker_pids(self) -> set[int]:
+        return {one.pid for one in self.nginx() if one.role is Role.WORKER and not one.shutting_down}
+
+    def agent(self) -> int:
+        return int((self.run / "agent.lock").read_text())
+
+    def nothing_left(self) -> bool:
+        """No process and no socket."""
+        lock = (self.run / "agent.lock").read_text().strip()
+        alive = bool(lock) and is_alive(int(lock))
+        return not self.nginx() and not alive and not [path for path in self.run.iterdir() if path.is_socket()]
+
+
+@dataclass
+class Load:
+    """Requests one after the other until told to end, half of them on kept connections; bounded in number."""
+
+    up: Up
+    host: str
+    path: str = "/"
+    good: int = 0
+    most: int = 20000
+
+    def __post_init__(self) -> None:
+        self.failures: list[str] = []
+        self._end = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(kept,), daemon=True) for kept in (False, True)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        self.more()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def more(self, count: int = 40) -> None:
+        """Returns when so many more requests were answered well."""
+        goal = self.good + count
+        until(lambda: self.good >= goal, 30, f"{self.failures[-3:]}")
+
+    def _run(self, kept: bool) -> None:
+        connection: http.client.HTTPConnection | None = None
+        for _ in range(self.most):
+            if self._end.is_set():
+                break
+            if connection is None:
+                connection = http.client.HTTPConnection("127.0.0.1", self.up.http, timeout=10)
+            fresh = connection.sock is None
+            try:
+                connection.request("GET", self.path, headers={"Host": self.host})
+                answer = connection.getresponse()
+                answer.read()
+            except (OSError, http.client.HTTPException) as error:
+                # a server may close a kept connection at any time; a client then asks again
+                if fresh or not isinstance(error, http.client.RemoteDisconnected | ConnectionResetError):
+                    self.failures.append(repr(error))
+                connection.close()
+                connection = None
+                continue
+            if answer.status == 200:
+                self.good += 1
+            else:
+                self.failures.append(str(answer.status))
+            if not kept or answer.will_close:
+                connection.close()
+                connection = None
+            time.sleep(0.001)
+        if connection is not None:
+            connection.close()
+
+
+@contextlib.contextmanager
+def running(*flags: str, manifests: Callable[[int], list[Manifest]] | None = None, **more: Any) -> Iterator[tuple[Up, Server]]:
+    """A started `up` with an echo backend, which is the Service `echo`."""
+    with Server("echo") as server, Up(*flags, **more) as up:
+        found = manifests(server.port) if manifests else []
+        yield up.start(service("echo", server.port), found), server
+
+
+PICKY = r"""#!/bin/sh
+# NGINX that does not take what the file beside it names: <how> TAB <extended regular expression>
+if [ "$1" = -t ]; then
+    for conf; do :; done
+    while IFS="$(printf '\t')" read -r how pattern; do
+        line=$(grep -nE -m1 -- "$pattern" "$conf" | cut -d: -f1)
+        if [ -n "$line" ]; then
+            if [ "$how" = line ]; then
+                echo "nginx: [emerg] there is no liking \"$pattern\" in $conf:$line" >&2
+            else
+                echo "nginx: [emerg] something is not to be liked" >&2
+            fi
+            echo "nginx: configuration file $conf test failed" >&2
+            exit 1
+        fi
+    done < "$0.rules"
+fi
+exec /usr/sbin/nginx "$@"
+"""
+
+
+def picky_nginx(folder: Path, *rules: tuple[str, str]) -> Path:
+    """An NGINX that refuses configurations with certain lines, and names the line (`line`) or does not (`none`)."""
+    binary = folder / "nginx"
+    binary.write_text(PICKY)
+    binary.chmod(0o755)
+    like(binary, *rules)
+    return binary
+
+
+def like(binary: Path, *rules: tuple[str, str]) -> None:
+    """Changes what it refuses."""
+    Path(f"{binary}.rules").write_text("".join(f"{how}\t{pattern}\n" for how, pattern in rules))
