@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-
 from cryptography import x509
 
 from tidegate.agent.client import AgentError
@@ -32,8 +31,8 @@ from tidegate.resources.model import Ingress
 from tidegate.sources.accepted import AcceptedFile
 from tidegate.sources.base import Source
 from tidegate.store import Store
-from tidegate.translate.certificates import describe
 from tidegate.translate.acceptance import Hold
+from tidegate.translate.certificates import describe
 from tidegate.translate.engine import Delta, Translator
 from tidegate.translate.options import Options
 

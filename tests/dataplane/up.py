@@ -44,7 +44,9 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def tidegate(*arguments: str | Path, stdin: str = "", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def tidegate(
+    *arguments: str | Path, stdin: str = "", env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """The command, to its end."""
     return subprocess.run(
         [TIDEGATE, *arguments],
@@ -364,7 +366,9 @@ class Load:
 
 
 @contextlib.contextmanager
-def running(*flags: str, manifests: Callable[[int], list[Manifest]] | None = None, **more: Any) -> Iterator[tuple[Up, Server]]:
+def running(
+    *flags: str, manifests: Callable[[int], list[Manifest]] | None = None, **more: Any
+) -> Iterator[tuple[Up, Server]]:
     """A started `up` with an echo backend, which is the Service `echo`."""
     with Server("echo") as server, Up(*flags, **more) as up:
         found = manifests(server.port) if manifests else []

@@ -15,6 +15,7 @@ from tidegate.admin.exposition import exposition
 from tidegate.agent.client import AgentError
 from tidegate.control import ControlPlane
 from tidegate.findings import Severity
+from tidegate.report.endpoints import count_endpoints
 from tidegate.report.explain import explain
 from tidegate.report.states import ingress_states
 
@@ -113,23 +114,8 @@ class AdminServer:
         if not service:
             return _refuse("the parameter service is missing")
         namespace, port = request.query.get("namespace", "default"), request.query.get("port")
-        control = self._control
-        async with control.lock:
-            found = control.store.service(namespace, service)
-            ready = total = 0
-            for item in control.store.slices(namespace, service):
-                numbers = {str(entry.port) for entry in item.ports} | {entry.name for entry in item.ports}
-                if port is None or port in numbers:
-                    total += len(item.endpoints)
-                    ready += sum(endpoint.ready is not False for endpoint in item.endpoints)
-        answer = {
-            "service": service,
-            "namespace": namespace,
-            "exists": found is not None,
-            "ready": ready,
-            "total": total,
-        }
-        return _json(answer)
+        async with self._control.lock:
+            return _json(count_endpoints(self._control.store, namespace, service, port))
 
     async def _ingresses(self, request: web.Request) -> web.Response:
         control = self._control

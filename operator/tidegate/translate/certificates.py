@@ -13,7 +13,6 @@ from cryptography.x509.oid import NameOID, PublicKeyAlgorithmOID
 from tidegate.model import CertificateInfo, KeyPair
 from tidegate.resources.model import Secret
 
-
 KEY_ALGORITHMS = {
     PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5: "RSA",
     PublicKeyAlgorithmOID.EC_PUBLIC_KEY: "ECDSA",

@@ -2,10 +2,13 @@ local stub = require "stub"
 
 local released, tried = {}, {}
 package.loaded["tidegate.regex"] = {
+  valid = function(text)
+    return text ~= "^/no(pattern"
+  end,
   -- patterns of these tests are Lua patterns as well
   matches = function(pattern, subject)
     tried[#tried + 1] = pattern
-    if pattern:find("bad", 1, true) then
+    if pattern:find("bad", 1, true) or pattern:find("(", 1, true) then
       return nil
     end
     return subject:lower():find(pattern:lower()) ~= nil
@@ -131,6 +134,12 @@ function tests.pattern_that_gives_up_is_told_apart_from_no_match()
   stub.equal(route, nil)
   assert(reason:find("^/bad", 1, true))
   assert(one:match("/other"))
+end
+
+function tests.path_that_is_no_pattern_stands_for_itself()
+  local broken, root = pattern("/no(pattern"), pattern("/")
+  local one = host({ broken, root }, { regex = true })
+  stub.equal(one:match("/NO(pattern/x"), broken)
 end
 
 function tests.release_names_each_pattern()
