@@ -26,6 +26,7 @@ from tidegate.translate.hosts import Claim, HostResult, hosts_of, server_name, t
 from tidegate.translate.options import Options
 from tidegate.translate.reader import Dependencies, Reader, Unit
 from tidegate.translate.routes import RouteContext
+from tidegate.translate.tally import Tally
 
 
 class DefaultRoute(msgspec.Struct, frozen=True):
@@ -74,6 +75,11 @@ class Translator:
         self._backends: dict[str, BackendResult] = {}
         self._backend_users: defaultdict[str, set[str]] = defaultdict(set)
         self._backend_names: dict[str, BackendName] = {}
+        self._policies: dict[str, Policy] = {}
+        self._policy_users: Tally[str] = Tally()
+        self._users: Tally[Users] = Tally()
+        self._names: Tally[str] = Tally()
+        self._findings: Tally[Finding] = Tally()
         self._published_hosts: dict[str, Host] = {}
         self._published_certificates: dict[str, Certificate] = {}
         self._default_findings: tuple[Finding, ...] = ()
@@ -113,22 +119,18 @@ class Translator:
 
     def policies(self) -> tuple[dict[str, Policy], dict[str, int]]:
         """The policies that routes name, and how many routes name each."""
-        found: dict[str, Policy] = {}
-        users: defaultdict[str, int] = defaultdict(int)
-        for result in self._hosts.values():
-            found.update(result.policies)
-            for route in result.host.routes:
-                if route.policy:
-                    users[route.policy] += 1
-        return found, dict(users)
+        users = self._policy_users.counts
+        for digest in self._policies.keys() - users.keys():
+            del self._policies[digest]
+        return dict(self._policies), users
 
     def users(self) -> frozenset[Users]:
         """The htpasswd files that routes refer to."""
-        return frozenset(item for result in self._hosts.values() for item in result.users)
+        return frozenset(self._users)
 
     def dns_names(self) -> frozenset[str]:
         """Host names whose addresses are wanted."""
-        return frozenset(name for result in self._backends.values() for name in result.names)
+        return frozenset(self._names)
 
     def default_route(self) -> DefaultRoute:
         name = self.default_backend
@@ -137,14 +139,7 @@ class Translator:
 
     def findings(self) -> tuple[Finding, ...]:
         """Everything there is to say, in a stable order."""
-        found = set(self._global_findings) | set(self._default_findings)
-        for view in self._views.values():
-            found.update(view.findings)
-        for result in self._hosts.values():
-            found.update(result.findings)
-        for backend in self._backends.values():
-            found.update(backend.findings)
-        return tuple(sorted(found))
+        return tuple(sorted({*self._global_findings, *self._default_findings, *self._findings}))
 
     def findings_of(self, key: ObjectKey) -> tuple[Finding, ...]:
         """The findings about one Ingress, those of its hosts included."""
@@ -298,6 +293,7 @@ class Translator:
                     del index[name]
             for name in names(view) if view else ():
                 index[name].add(key)
+        self._findings.replace(former.findings if former else (), view.findings if view else ())
         if view is None:
             self._views.pop(key, None)
         else:
@@ -333,6 +329,10 @@ class Translator:
             self._claims[name].pop(host, None)
         for name, claim in (result.claims if result else {}).items():
             self._claims[name][host] = claim
+        self._policies |= result.policies if result else {}
+        self._policy_users.replace(_policies_of(former), _policies_of(result))
+        self._users.replace(former.users if former else (), result.users if result else ())
+        self._findings.replace(former.findings if former else (), result.findings if result else ())
         if result is None:
             self._hosts.pop(host, None)
         else:
@@ -351,7 +351,8 @@ class Translator:
                 self._dependencies.replace(Unit("backend", name), set())
                 self._backend_users.pop(name, None)
                 self._backend_names.pop(name, None)
-                if self._backends.pop(name, None) is not None:
+                self._keep_backend(name, None)
+                if former is not None:
                     changed[name] = None
                 continue
             reader = Reader(store)
@@ -359,10 +360,17 @@ class Translator:
             settings = views[0].settings if views else None
             result = translate_backend(self._backend_names[name], settings, reader, self.options)
             self._dependencies.replace(Unit("backend", name), reader.read)
-            self._backends[name] = result
+            self._keep_backend(name, result)
             if former is None or former.backend != result.backend:
                 changed[name] = result.backend
         return changed
+
+    def _keep_backend(self, name: str, result: BackendResult | None) -> None:
+        former = self._backends.pop(name, None)
+        self._names.replace(former.names if former else (), result.names if result else ())
+        self._findings.replace(former.findings if former else (), result.findings if result else ())
+        if result is not None:
+            self._backends[name] = result
 
     def _publish(self, names: set[str]) -> tuple[dict[str, Host | None], dict[str, Certificate | None]]:
         """A name belongs to the host of that name, else to the first host that claims it."""
@@ -392,6 +400,11 @@ def _note(changes: dict[str, T | None], published: dict[str, T], name: str, valu
         del published[name]
     else:
         published[name] = value
+
+
+def _policies_of(result: HostResult | None) -> list[str]:
+    """The policy of each route that has one of its own."""
+    return [route.policy for route in result.host.routes if route.policy] if result else []
 
 
 def _backend_ids(view: View) -> set[str]:
