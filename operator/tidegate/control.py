@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import struct
 import time
@@ -112,6 +113,7 @@ class ControlPlane:
 
     async def run(self) -> None:
         """Start the agent and keep everything going. Raises StartError, AgentStartError, MissingFolderError."""
+        gc.disable()  # the first state is all growth: looking through it again and again would hold the event loop
         self.agent = await spawn_agent(self._agent_options)
         client = self.agent.client()
         self.applier = Applier(
@@ -294,7 +296,10 @@ class ControlPlane:
         words = ", ".join(dict.fromkeys(what)) or "nothing"
         record = ChangeRecord(time.time(), applied.revision, words, applied.records, applied.reloaded, applied.seconds)
         self.changes.append(record)
-        self.ready.set()
+        if not self.ready.is_set():
+            self.ready.set()
+            gc.freeze()
+            gc.enable()
         self._told.put_nowait(record)
 
     async def _tell(self) -> None:

@@ -31,7 +31,7 @@ class Severity(StrEnum):
     INFO = "info"
 
 
-class Finding(msgspec.Struct, frozen=True, order=True):
+class Finding(msgspec.Struct, frozen=True, order=True, gc=False):
     """One thing worth saying about one field of one object.
 
     `reason` is CamelCase and stable (scripts match on it); `field` is a path such as

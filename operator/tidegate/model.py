@@ -25,7 +25,7 @@ class Match(StrEnum):
     REGEX = "regex"  # case-insensitive, anchored at the start
 
 
-class Redirect(msgspec.Struct, frozen=True, omit_defaults=True):
+class Redirect(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Answer `status` with `location`; one that begins with `/` is made absolute unless `relative`."""
 
     status: int
@@ -33,7 +33,7 @@ class Redirect(msgspec.Struct, frozen=True, omit_defaults=True):
     relative: bool = False
 
 
-class Rewrite(msgspec.Struct, frozen=True, omit_defaults=True):
+class Rewrite(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Replace the whole URI by `target` (with `$1`..`$9`, `$name`) where `pattern` matches, ignoring case."""
 
     pattern: str
@@ -41,7 +41,7 @@ class Rewrite(msgspec.Struct, frozen=True, omit_defaults=True):
     forwarded_prefix: str = ""
 
 
-class TLSRedirect(msgspec.Struct, frozen=True, omit_defaults=True):
+class TLSRedirect(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Send plain requests to https: always when `force`, else when the request's host has TLS."""
 
     status: int = 308
@@ -50,7 +50,7 @@ class TLSRedirect(msgspec.Struct, frozen=True, omit_defaults=True):
     port: int = 0  # named in the target when not 0
 
 
-class Canary(msgspec.Struct, frozen=True, omit_defaults=True):
+class Canary(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """When a request goes to `backend` instead; the first rule that decides wins (header, cookie, weight)."""
 
     backend: str
@@ -63,7 +63,7 @@ class Canary(msgspec.Struct, frozen=True, omit_defaults=True):
     sticky: bool = True  # a client that holds an affinity cookie of this backend stays here
 
 
-class Affinity(msgspec.Struct, frozen=True, omit_defaults=True):
+class Affinity(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A cookie that keeps a client on its endpoint. Ages are seconds, None leaves the attribute out."""
 
     cookie: str
@@ -78,21 +78,21 @@ class Affinity(msgspec.Struct, frozen=True, omit_defaults=True):
     change_on_failure: bool = False
 
 
-class Access(msgspec.Struct, frozen=True, omit_defaults=True):
+class Access(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Networks in CIDR form; `deny` wins over `allow`, an empty `allow` lets everybody pass."""
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
 
 
-class BasicAuth(msgspec.Struct, frozen=True, omit_defaults=True):
+class BasicAuth(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """`users` names a file of htpasswd lines by the digest of its content."""
 
     realm: str
     users: str
 
 
-class Labels(msgspec.Struct, frozen=True, omit_defaults=True):
+class Labels(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a request is counted and logged under."""
 
     namespace: str = ""
@@ -102,7 +102,7 @@ class Labels(msgspec.Struct, frozen=True, omit_defaults=True):
     path: str = ""
 
 
-class Route(msgspec.Struct, frozen=True, omit_defaults=True):
+class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One location of a host. Durations are seconds, sizes bytes; `policy` is a digest, empty for the default one."""
 
     match: Match
@@ -133,7 +133,7 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True):
     intercepts: bool = False  # the policy replaces some statuses
 
 
-class Host(msgspec.Struct, frozen=True, omit_defaults=True):
+class Host(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Everything a request for one name can meet.
 
     Routes stand in the order in which regular expressions are tried. A host that only sends its requests to another
@@ -150,12 +150,12 @@ class Host(msgspec.Struct, frozen=True, omit_defaults=True):
     redirect_status: int = 0
 
 
-class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True, order=True):
+class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True, order=True, gc=False):
     address: str
     port: int
 
 
-class Backend(msgspec.Struct, frozen=True, omit_defaults=True):
+class Backend(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The ready endpoints of one Service port; `id` is `namespace/service:port` as the Ingress wrote it."""
 
     id: str
@@ -165,21 +165,21 @@ class Backend(msgspec.Struct, frozen=True, omit_defaults=True):
     subset_size: int = 0
 
 
-class KeyPair(msgspec.Struct, frozen=True, omit_defaults=True):
+class KeyPair(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """PEM texts: the chain with the leaf first, and its private key."""
 
     chain: str
     key: str
 
 
-class Certificate(msgspec.Struct, frozen=True, omit_defaults=True):
+class Certificate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What is shown for one SNI name (exact or `*.domain`)."""
 
     name: str
     pairs: tuple[KeyPair, ...]
 
 
-class CertificateInfo(msgspec.Struct, frozen=True):
+class CertificateInfo(msgspec.Struct, frozen=True, gc=False):
     """What may be told about a certificate: never the key."""
 
     secret: str
@@ -192,19 +192,19 @@ class CertificateInfo(msgspec.Struct, frozen=True):
     algorithm: str = ""  # of the public key
 
 
-class RateLimit(msgspec.Struct, frozen=True, order=True):
+class RateLimit(msgspec.Struct, frozen=True, order=True, gc=False):
     rate: int
     unit: Literal["s", "m"]
     burst: int
 
 
-class Upstream(msgspec.Struct, frozen=True, order=True):
+class Upstream(msgspec.Struct, frozen=True, order=True, gc=False):
     """What makes a kept-alive connection to an endpoint reusable: the protocol and all of its TLS settings."""
 
     protocol: Literal["http", "https"] = "http"
 
 
-class Policy(msgspec.Struct, frozen=True):
+class Policy(msgspec.Struct, frozen=True, gc=False):
     """What NGINX only takes as configuration. Sizes are bytes, durations seconds."""
 
     body_limit: int
@@ -238,7 +238,7 @@ class Policy(msgspec.Struct, frozen=True):
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
-class Globals(msgspec.Struct, frozen=True):
+class Globals(msgspec.Struct, frozen=True, gc=False):
     """What holds for every route. Sizes are bytes, durations seconds; a change of one of these is one reload."""
 
     default_policy: Policy
@@ -292,14 +292,14 @@ class Globals(msgspec.Struct, frozen=True):
     error_log_level: str = "notice"
 
 
-class ServerProfile(msgspec.Struct, frozen=True):
+class ServerProfile(msgspec.Struct, frozen=True, gc=False):
     """What needs a native `server` of its own: client verification, a server snippet, ciphers."""
 
     digest: str
     hosts: tuple[str, ...]
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class Snapshot(msgspec.Struct, frozen=True, gc=False):
     """The whole wanted state, keyed by the names that the data plane looks things up by."""
 
     hosts: dict[str, Host]

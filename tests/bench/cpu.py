@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import load
@@ -14,74 +14,106 @@ import manifests
 import procfs
 from manifests import App
 from options import Options
-from report import Figure, against
+from report import Figure
 from subjects import Backends, Haproxy, StaticNginx, Subject, Tidegate, certificate, folder
 
 MOST_RATIO = 1.35
 MOST_RATIO_REGEX = 2.0
 
 
-def measure(
-    subjects: Sequence[Subject], targets: load.Targets, protocols: Sequence[str], options: Options
-) -> dict[tuple[str, str], float]:
-    """Microseconds of the workers' CPU time per request, by subject and protocol: the median over rounds in which
-    the subjects take turns, each round in another order."""
+Times = dict[tuple[str, str], list[float]]  # by subject and protocol: microseconds per request, one for each round
+
+
+def measure(subjects: Sequence[Subject], targets: load.Targets, protocols: Sequence[str], options: Options) -> Times:
+    """Microseconds of the workers' CPU time per request, over rounds in which the subjects take turns."""
     found: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for subject, protocol in itertools.product(subjects, protocols):  # warm: caches, connections, just-in-time code
-        load.GENERATORS[protocol](subject.port if protocol == "h1" else subject.tls_port, targets, options.warm_seconds)
+        load.GENERATORS[protocol](_port(subject, protocol), targets, options.warm_seconds)
     for number in range(options.rounds):
         turn = [*subjects[number % len(subjects) :], *subjects[: number % len(subjects)]]
         for protocol, subject in itertools.product(protocols, turn):
             workers = subject.workers()
             before = procfs.cpu_seconds(workers)
-            port = subject.port if protocol == "h1" else subject.tls_port
-            count = load.GENERATORS[protocol](port, targets, options.round_seconds)
+            count = load.GENERATORS[protocol](_port(subject, protocol), targets, options.round_seconds)
             found[subject.label, protocol].append((procfs.cpu_seconds(workers) - before) / count * 1e6)
-    return {key: statistics.median(values) for key, values in found.items()}
+    return found
+
+
+def _port(subject: Subject, protocol: str) -> int:
+    return subject.port if protocol == "h1" else subject.tls_port
 
 
 @contextlib.contextmanager
-def running(apps_of, place: Path, *, access_log: bool):  # type: ignore[no-untyped-def]
-    """Tidegate, static NGINX and HAProxy with the same applications."""
+def running(
+    apps_of: Callable[[tuple[int, ...]], list[App]], place: Path, *, access_log: bool = False, haproxy: bool = True
+) -> Iterator[tuple[list[App], list[Subject]]]:
+    """Tidegate, static NGINX and HAProxy with the same applications, and their backends."""
     with contextlib.ExitStack() as stack:
         backends = Backends(place / "backends")
         stack.callback(backends.stop)
-        apps: list[App] = apps_of(backends.ports)
+        apps = apps_of(backends.ports)
         pair = certificate(place)
         subjects: list[Subject] = [
             Tidegate(place / "tidegate", apps, access_log=access_log),
             StaticNginx(place / "static", apps, access_log=access_log, certificate=pair),
-            Haproxy(place / "haproxy", apps, access_log=access_log, certificate=pair),
         ]
+        if haproxy:
+            subjects.append(Haproxy(place / "haproxy", apps, access_log=access_log, certificate=pair))
         for subject in subjects:
             stack.callback(subject.stop)
-            subject.start()  # type: ignore[attr-defined]
+            subject.start()
         yield apps, subjects
 
 
-def compare(name: str, times: dict[tuple[str, str], float], protocols: Sequence[str], most: float) -> list[Figure]:
+def compare(name: str, times: Times, protocols: Sequence[str], most: float) -> list[Figure]:
+    """Medians over the rounds; the ratio is the median of each round's ratio, because the machine's pace changes."""
     figures = []
     for protocol in protocols:
         mine = times[Tidegate.label, protocol]
-        title = f"{name}-{protocol}"
-        static = times[StaticNginx.label, protocol]
-        figures.append(against(title, mine, "µs/request", StaticNginx.label, static, most_ratio=most))
-        if (Haproxy.label, protocol) in times:
-            figures.append(against(f"{title}-haproxy", mine, "µs/request", Haproxy.label, times[Haproxy.label, protocol]))
+        for peer in (StaticNginx.label, Haproxy.label):
+            other = times.get((peer, protocol))
+            if not other:
+                continue
+            ratio = statistics.median(a / b for a, b in zip(mine, other, strict=True))
+            judged = peer == StaticNginx.label
+            figures.append(
+                Figure(
+                    f"{name}-{protocol}" + ("" if judged else "-haproxy"),
+                    round(statistics.median(mine), 2),
+                    "µs/request",
+                    peer,
+                    round(statistics.median(other), 2),
+                    round(ratio, 3),
+                    f"≤ {most:g} × {peer}" if judged else "",
+                    ratio <= most if judged else None,
+                )
+            )
     return figures
 
 
 def _hosts(name: str, count: int, options: Options) -> tuple[list[Figure], list[str]]:
     figures: list[Figure] = []
     for access_log in (False, True):
-        with folder() as place, running(lambda ports: manifests.apps(count, ports), place, access_log=access_log) as (apps, subjects):
+        with (
+            folder() as place,
+            running(lambda ports: manifests.apps(count, ports), place, access_log=access_log) as (
+                apps,
+                subjects,
+            ),
+        ):
             for subject in subjects:
                 subject.verify(apps[:: max(1, count // 50)])
             targets = load.Targets(place, [(app.host, path) for app in apps for path in manifests.REQUESTS])
             times = measure(subjects, targets, ("h1", "h2"), options)
-            suffix = "-log" if access_log else ""
-            figures += compare(f"{name}{suffix}", times, ("h1", "h2"), MOST_RATIO)
-    return figures, [f"median of {options.rounds} interleaved rounds of {options.round_seconds:g} s, one worker each"]
+            figures += compare(name + ("-log" if access_log else ""), times, ("h1", "h2"), MOST_RATIO)
+    return figures, [_rounds(options)]
+
+
+def _rounds(options: Options) -> str:
+    return (
+        f"{options.rounds} rounds of {options.round_seconds:g} s in which the subjects take turns, one worker each;"
+        " medians, the ratio is the median of the rounds' ratios; metrics on"
+    )
 
 
 def one_host(options: Options) -> tuple[list[Figure], list[str]]:
@@ -90,3 +122,22 @@ def one_host(options: Options) -> tuple[list[Figure], list[str]]:
 
 def many_hosts(options: Options) -> tuple[list[Figure], list[str]]:
     return _hosts("cpu-5000-hosts", options.hosts, options)
+
+
+def patterns(options: Options) -> tuple[list[Figure], list[str]]:
+    """As many patterns as hosts elsewhere, five to a host."""
+    hosts = options.hosts // manifests.PATTERNS_PER_HOST
+    with (
+        folder() as place,
+        running(lambda ports: manifests.pattern_apps(hosts, ports), place, haproxy=False) as (
+            apps,
+            subjects,
+        ),
+    ):
+        for subject in subjects:
+            subject.verify(apps[:: max(1, hosts // 50)])
+        targets = load.Targets(place, [(app.host, path) for app in apps for path in app.requests])
+        times = measure(subjects, targets, ("h1", "h2"), options)
+        figures = compare("cpu-regex-5000", times, ("h1", "h2"), MOST_RATIO_REGEX)
+    note = f"{hosts} hosts with {manifests.PATTERNS_PER_HOST} patterns each; PCRE's just-in-time compiler on in both"
+    return figures, [_rounds(options), note]

@@ -39,7 +39,9 @@ def request_head(host: str, path: str) -> bytes:
     return b"\x82\x87" + target + literal(1, host) + literal(58, "bench") + literal(19, "*/*")
 
 
-OPENING = PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, WIDE)) + frame(WINDOW, 0, 0, struct.pack(">I", WIDE - 65535))
+OPENING = (
+    PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, WIDE)) + frame(WINDOW, 0, 0, struct.pack(">I", WIDE - 65535))
+)
 
 
 class Connection:

@@ -49,7 +49,15 @@ def http1(port: int, targets: Targets, seconds: float) -> int:
 
 def http2(port: int, targets: Targets, seconds: float) -> int:
     """Requests answered 200 over TLS and HTTP/2; anything else is an error."""
-    command = [sys.executable, str(FLOOD), str(port), str(targets.rows), str(seconds), str(H2_CONNECTIONS), str(H2_STREAMS)]
+    command = [
+        sys.executable,
+        str(FLOOD),
+        str(port),
+        str(targets.rows),
+        str(seconds),
+        str(H2_CONNECTIONS),
+        str(H2_STREAMS),
+    ]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     result = json.loads(out)
     if result["wrong"]:

@@ -14,6 +14,7 @@ PATHS = (("/", "Prefix"), ("/api/", "Prefix"), ("/login", "Exact"))
 REQUESTS = ("/", "/api/v1/items", "/login")  # one that each path takes
 PREFIX = "nginx.ingress.kubernetes.io/"
 CONFIGMAP = "bench/settings"
+PATTERNS_PER_HOST = 5
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class App:
     endpoints: tuple[int, ...]
     paths: tuple[tuple[str, str], ...] = PATHS
     settings: dict[str, str] = field(default_factory=dict)
+    requests: tuple[str, ...] = REQUESTS
 
     @property
     def name(self) -> str:
@@ -75,7 +77,14 @@ def ingress(app: App) -> str:
     if app.settings:
         lines.append("  annotations:")
         lines += [f'    {PREFIX}{name}: "{value}"' for name, value in app.settings.items()]
-    lines += ["spec:", "  ingressClassName: nginx", "  rules:", f"    - host: {app.host}", "      http:", "        paths:"]
+    lines += [
+        "spec:",
+        "  ingressClassName: nginx",
+        "  rules:",
+        f"    - host: {app.host}",
+        "      http:",
+        "        paths:",
+    ]
     for path, kind in app.paths:
         lines.append(
             f"          - {{path: '{path}', pathType: {kind},"
@@ -113,3 +122,17 @@ def configmap(settings: dict[str, str]) -> str:
 def apps(count: int, ports: tuple[int, ...], **more: object) -> list[App]:
     """Applications 1 to `count`, spread over the backends' ports."""
     return [App(number, (ports[number % len(ports)],), **more) for number in range(1, count + 1)]  # type: ignore[arg-type]
+
+
+def pattern_apps(count: int, ports: tuple[int, ...], word: str = "item") -> list[App]:
+    """Applications whose paths are regular expressions, all of them different."""
+    found = []
+    for number in range(1, count + 1):
+        rows = [(f"/{part}/[a-z0-9]+/{word}-{number}-{part}(/|$)(.*)", "ImplementationSpecific") for part in _parts()]
+        requests = tuple(f"/{part}/abc42/{word}-{number}-{part}/x.html" for part in _parts())
+        found.append(App(number, (ports[number % len(ports)],), tuple(rows), {"use-regex": "true"}, requests))
+    return found
+
+
+def _parts() -> list[str]:
+    return [f"svc{number}" for number in range(PATTERNS_PER_HOST)]

@@ -8,15 +8,24 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Options:
     hosts: int = 5000
-    rounds: int = 7
-    round_seconds: float = 3
+    rounds: int = 11
+    round_seconds: float = 2
     warm_seconds: float = 2
     changes: int = 300
+    changes_slow: int = 100  # of those that take seconds each
     policies: int = 1000
     patterns: int = 100_000
     zero_failure_seconds: float = 60
 
 
 QUICK = Options(
-    hosts=500, rounds=3, round_seconds=1, warm_seconds=1, changes=20, policies=100, patterns=10_000, zero_failure_seconds=10
+    hosts=500,
+    rounds=3,
+    round_seconds=1,
+    warm_seconds=1,
+    changes=20,
+    changes_slow=5,
+    policies=100,
+    patterns=10_000,
+    zero_failure_seconds=10,
 )

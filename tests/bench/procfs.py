@@ -54,4 +54,8 @@ def title(pid: int) -> str:
 
 def nginx_workers(master: int) -> list[int]:
     """The workers that take new connections; those of an older generation say that they are shutting down."""
-    return [pid for pid in children(master) if title(pid).startswith("nginx: worker process") and "shutting" not in title(pid)]
+    return [
+        pid
+        for pid in children(master)
+        if title(pid).startswith("nginx: worker process") and "shutting" not in title(pid)
+    ]

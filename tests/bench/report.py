@@ -39,9 +39,7 @@ def against(
     return Figure(name, value, unit, peer, peer_value, ratio, target, met)
 
 
-def bounded(
-    name: str, value: float, unit: str, most: float, peer: str = "", peer_value: float | None = None
-) -> Figure:
+def bounded(name: str, value: float, unit: str, most: float, peer: str = "", peer_value: float | None = None) -> Figure:
     """A value with a bound of its own."""
     ratio = value / peer_value if peer_value else None
     return Figure(name, value, unit, peer, peer_value, ratio, f"≤ {most:g} {unit}", value <= most)
@@ -56,7 +54,11 @@ def percentile(values: Iterable[float], share: float) -> float:
 def machine() -> dict[str, str]:
     """Where this was measured."""
     model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         "unknown",
     )
     nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr.strip()

@@ -8,7 +8,11 @@ import sys
 import time
 from collections.abc import Callable
 
+import changes
+import churn
 import cpu
+import resources
+import zero
 from options import QUICK, Options
 from report import RESULTS, Figure, row, save, table
 
@@ -17,13 +21,23 @@ Benchmark = Callable[[Options], tuple[list[Figure], list[str]]]
 BENCHMARKS: dict[str, Benchmark] = {
     "cpu-one-host": cpu.one_host,
     "cpu-5000-hosts": cpu.many_hosts,
+    "cpu-regex-5000": cpu.patterns,
+    "regex-churn": churn.regex_churn,
+    "endpoint-change": changes.endpoint_change,
+    "new-ingress-known-policy": changes.new_ingress_known_policy,
+    "new-ingress-new-policy": changes.new_ingress_new_policy,
+    "memory": resources.memory,
+    "cold-start": resources.cold_start,
+    "zero-failure": zero.zero_failure,
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=BENCHMARKS, help="run one")
-    parser.add_argument("--quick", action="store_true", help="less of everything: to try the benchmarks, not to compare")
+    parser.add_argument(
+        "--quick", action="store_true", help="less of everything: to try the benchmarks, not to compare"
+    )
     for field in dataclasses.fields(Options):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), metavar="N")
     arguments = parser.parse_args()

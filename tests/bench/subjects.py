@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import signal
 import socket
 import ssl
@@ -102,13 +101,17 @@ class Subject:
         self.port, self.tls_port = free_ports(2)
         self.process: subprocess.Popen[Any] | None = None
 
+    def start(self, seconds: float = 120) -> float:
+        """Seconds from the start of the process until it serves."""
+        raise NotImplementedError
+
     def workers(self) -> list[int]:
         raise NotImplementedError
 
     def verify(self, apps: Sequence[App]) -> None:
         """Each path of these applications answers 200 from the right backend, and a wrong host does not."""
         for app in apps:
-            for path in manifests.REQUESTS:
+            for path in app.requests:
                 for port, tls in ((self.port, False), (self.tls_port, True)):
                     status, body = get(port, app.host, path, tls=tls)
                     right = {f"{endpoint} {app.host} {path}\n" for endpoint in app.endpoints}
@@ -159,7 +162,9 @@ class Tidegate(Subject):
 
     label = "Tidegate"
 
-    def __init__(self, place: Path, apps: Sequence[App], *, access_log: bool = False, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, place: Path, apps: Sequence[App], *, access_log: bool = False, arguments: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(place)
         place.mkdir()
         self.folder, self.run_dir = place / "manifests", place / "run"
@@ -230,8 +235,8 @@ LOG_FORMAT = (
     '"$http_user_agent" $request_length $request_time [$upstream_name] [] $upstream_addr '
     "$upstream_response_length $upstream_response_time $upstream_status $req_id"
 )
-CIPHERS = (
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
+CIPHERS = ":".join(
+    f"ECDHE-{key}-AES{bits}-GCM-SHA{digest}" for bits, digest in ((128, 256), (256, 384)) for key in ("ECDSA", "RSA")
 )
 KINDS = {"Prefix": "", "Exact": "= ", "regex": "~* "}
 
@@ -276,9 +281,13 @@ class StaticNginx(Subject):
 
     def _text(self, upstreams: str, servers: str) -> str:
         place = self.place
-        log = f"log_format bench '{LOG_FORMAT}';\n    access_log {place}/access.log bench;" if self.access_log else "access_log off;"
+        log = (
+            f"log_format bench '{LOG_FORMAT}';\n    access_log {place}/access.log bench;"
+            if self.access_log
+            else "access_log off;"
+        )
         return f"""
-daemon off; worker_processes 1; pid {place}/nginx.pid; error_log {place}/error.log;
+daemon off; worker_processes 1; pid {place}/nginx.pid; error_log {place}/error.log; pcre_jit on;
 worker_rlimit_nofile 65536; worker_shutdown_timeout 240s;
 events {{ worker_connections {WORKER_CONNECTIONS}; multi_accept on; }}
 http {{
@@ -426,5 +435,5 @@ def certificate(place: Path) -> Path:
         check=True, capture_output=True,
     )  # fmt: skip
     path.write_text((place / "cert.pem").read_text() + (place / "key.pem").read_text())
-    os.chmod(path, 0o644)
+    path.chmod(0o644)
     return path

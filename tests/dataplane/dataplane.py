@@ -34,6 +34,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+from h2.connection import ConnectionInputs, ConnectionState
 from tidegate.apply.frames import Transaction, encode
 from tidegate.apply.nginx import probe
 from tidegate.apply.records import DEFAULT_BACKEND
@@ -538,6 +539,10 @@ class H2Client:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        # a server that leaves says so and still answers what it was asked; the library would hear no more of it
+        machine = self.connection.state_machine
+        stays = {(ConnectionState.CLIENT_OPEN, ConnectionInputs.RECV_GOAWAY): (None, ConnectionState.CLIENT_OPEN)}
+        machine._transitions = {**machine._transitions, **stays}
         self.connection.initiate_connection()
         self.answers: dict[int, Answer] = {}
         self.ended: set[int] = set()

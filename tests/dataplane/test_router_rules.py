@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from dataplane import Answer, Nginx, Plane, Reply, Request, Server, backend, echo, host, policy, route, running
+from dataplane import Answer, Nginx, Plane, Reply, Request, Server, backend, echo, host, policy, route, running, until
 from tidegate.model import Access, BasicAuth, Labels, Match, RateLimit, Redirect, Rewrite, Route, TLSRedirect
 from tidegate.render.template import template_folder
 
@@ -313,8 +313,7 @@ def test_connections_in_process_are_bounded_per_scope(plane: Plane, name: Callab
         )
         with plane.client() as client:
             client.send(f"GET /hold HTTP/1.1\r\nHost: {name('a')}\r\n\r\n".encode())
-            while not server.requests:
-                pass
+            until(lambda: server.requests)
             assert plane.ask(name("a")).status == 503
             assert plane.ask(name("b")).status == 200
             gate.set()

@@ -162,6 +162,11 @@ local function restore(saved)
       data:delete(key)
     end
   end
+  -- a worker may have looked something up in the meantime: another epoch lets all forget it
+  local number = data:get("n:version")
+  if number then
+    data:safe_set("n:version", number + EPOCH)
+  end
 end
 
 -- What a whole new state does not name goes.

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from tidegate import __version__
 from tidegate.agent.client import AgentError
 from tidegate.agent.protocol import ProcessUsage
-from tidegate.apply.dataplane import DataPlaneError
+from tidegate.apply.dataplane import DataPlaneError, ZoneFill
 from tidegate.control import ControlPlane, constant_labels
 from tidegate.model import CertificateInfo
 from tidegate.report.states import State, ingress_states
@@ -147,6 +147,16 @@ def _orphans(control: ControlPlane, constant: dict[str, str]) -> Metric:
     return family
 
 
+def _zones(zones: dict[str, ZoneFill]) -> list[Metric]:
+    """How full the zones of rate and connection limits are: a full one forgets the clients seen longest ago."""
+    size = GaugeMetricFamily("tidegate_limit_zone_bytes", "Shared memory for counters of a limit", labels=("zone",))
+    free = GaugeMetricFamily("tidegate_limit_zone_free_bytes", "Free memory for counters of a limit", labels=("zone",))
+    for name, fill in sorted(zones.items()):
+        size.add_metric((name,), fill.bytes)
+        free.add_metric((name,), fill.free)
+    return [size, free]
+
+
 def _own(control: ControlPlane) -> list[Metric]:
     applier = control.applier
     states = Counter(
@@ -180,6 +190,7 @@ async def exposition(control: ControlPlane) -> bytes:
     if control.applier is not None and control.ready.is_set():
         with contextlib.suppress(DataPlaneError):
             families += _connections(await control.applier.plane.connections(), constant)
+            families += _zones((await control.applier.plane.status()).zones)
         with contextlib.suppress(AgentError):
             families += _processes(await control.usage(), constant)
     families += _controller(control, constant)

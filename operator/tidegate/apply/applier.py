@@ -278,7 +278,6 @@ class Applier:
             key: item for key, item in self._pending.items() if self._wanted.get(key) is not wanted.get(key)
         }
         self._pushed += len(wanted)
-        await self._pusher.catch_up()
         return True
 
     # -- data -------------------------------------------------------------------------------------------------------
@@ -388,8 +387,10 @@ class Applier:
         if refused is not None:
             self._refuse(refused)
             return False
-        self._pusher.capacity = content.capacity.data
         self._full = False
+        if self._pusher.capacity != content.capacity.data:
+            self._pusher.capacity = content.capacity.data
+            await self._pusher.catch_up()
         return True
 
     def _refuse(self, refused: Refused) -> None:

@@ -61,8 +61,9 @@ class Loader:
     @property
     def good_globals(self) -> Globals:
         """Global settings that NGINX is known to take: those that run, else those that ran last, else the defaults."""
-        known = self.loaded or (self._memory[-1] if self._memory else None)
-        return known.content.globals if known else self._fallback
+        if self.loaded is not None:
+            return self.loaded.content.globals
+        return next((one.content.globals for one in self._memory if one.confirmed), self._fallback)
 
     @property
     def former_data_size(self) -> int:
@@ -87,7 +88,8 @@ class Loader:
         result, _ = await self._hand_over(generation, known[-1].content)
         if not result.ok:
             raise _failure(result)
-        self.loaded = known[-1]
+        self.loaded = replace(known[-1], confirmed=True)
+        await self._remember([self.loaded])
         self._note(result)
         return True
 
@@ -124,16 +126,19 @@ class Loader:
     async def _apply(self, content: Content, newest: int) -> tuple[ApplyResult, str]:
         generation = max(newest, self.loaded.generation if self.loaded else 0) + 1
         tried = Loaded(generation, content)
-        kept = [self.loaded] if self.loaded else [one for one in self._memory if one.generation == newest]
-        self._memory = [*kept, tried]
-        await asyncio.to_thread(self._memo.write, self._memory)
+        await self._remember([*(one for one in self._memory if one.confirmed), tried])
         result, text = await self._hand_over(generation, content)
         if result.ok:
-            self.loaded = tried
+            self.loaded = replace(tried, confirmed=True)
+            await self._remember([self.loaded])
             self._note(result)
         elif result.stage is not Stage.TEST:
             self.last_reload = time.monotonic()
         return result, text
+
+    async def _remember(self, generations: list[Loaded]) -> None:
+        self._memory = generations
+        await asyncio.to_thread(self._memo.write, generations)
 
     async def _hand_over(self, generation: int, content: Content) -> tuple[ApplyResult, str]:
         try:

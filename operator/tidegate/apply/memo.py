@@ -22,10 +22,11 @@ class Content(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A generation and what it was made from."""
+    """A generation and what it was made from; `confirmed` says that it was seen running."""
 
     generation: int
     content: Content
+    confirmed: bool = False
 
 
 class Memo:

@@ -13,7 +13,7 @@ DEFAULT_BACKEND = "b:_default"
 GLOBALS = "n:globals"
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record; `policies` are digests that workers must know before they see it."""
 
     key: str

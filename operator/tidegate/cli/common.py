@@ -66,11 +66,19 @@ def print_data(value: Any, output: Output) -> None:
         yaml.safe_dump(msgspec.to_builtins(value), sys.stdout, sort_keys=False)
 
 
-def print_findings(findings: tuple[Finding, ...], output: Output) -> None:
+def print_findings(findings: tuple[Finding, ...], output: Output, console: Console = out) -> None:
+    """A table on a terminal, else a line for each."""
     if output is not Output.TABLE:
         print_data(findings, output)
         return
     if not findings:
+        return
+    if not console.is_terminal:
+        for item in findings:
+            place = f" ({item.place})" if item.place else ""
+            field = f"{item.field}: " if item.field else ""
+            line = f"{item.severity} {item.reason} {item.object}: {field}{item.message}{place}"
+            console.print(line, markup=False, soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("severity", "reason", "object", "field", "message", "place"):
@@ -85,7 +93,7 @@ def print_findings(findings: tuple[Finding, ...], output: Output) -> None:
             item.place,
             style=STYLES[item.severity],
         )
-    out.print(table)
+    console.print(table)
 
 
 def load(folder: str, options: Options) -> tuple[Translator, tuple[Finding, ...]]:

@@ -16,6 +16,7 @@ from tidegate.cli.common import (
     OutputOption,
     Prefix,
     WithoutClass,
+    err,
     load,
     options_from,
     print_data,
@@ -80,5 +81,5 @@ def render_command(
         )
         print_data(model, output)
     if any(item.severity is Severity.ERROR for item in findings):
-        print_findings(tuple(item for item in findings if item.severity is Severity.ERROR), Output.TABLE)
+        print_findings(tuple(item for item in findings if item.severity is Severity.ERROR), Output.TABLE, err)
         raise typer.Exit(1)

@@ -20,7 +20,7 @@ from tidegate.resources.changes import SourceUpdate
 from tidegate.sources import tree
 from tidegate.sources.entries import FileContent, read_text
 from tidegate.sources.folder import Folder
-from tidegate.sources.reader import FolderReader, MissingFolderError, check_folder
+from tidegate.sources.reader import FolderReader, MissingFolderError, broken, check_folder
 
 __all__ = ["DirectorySource", "MissingFolderError", "load_once", "load_text"]
 
@@ -182,8 +182,12 @@ def load_once(
     folder = Folder(ingress_class=ingress_class, controller_class=controller_class)
     if tree.is_folder(root) or not tree.exists(root):
         return FolderReader(root, folder, time.time).initial()
-    result = tree.read(root)
-    content = read_text(result[0], tree.shown(str(root))) if result else FileContent()
+    result, place = None, tree.shown(str(root))
+    try:
+        result = tree.read(root)
+        content = read_text(result[0], place) if result else FileContent()
+    except (tree.TooLargeError, OSError) as error:
+        content = broken(place, error)
     folder.put(root.name, content, result[1].modified_ns // 10**9 if result else 0)
     return folder.settle() or SourceUpdate((), folder.findings)
 

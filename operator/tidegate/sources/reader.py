@@ -140,11 +140,8 @@ class FolderReader:
         place = tree.shown(str(path))
         try:
             result = tree.read(path)
-        except tree.TooLargeError:
-            self._put(name, _broken(place, f"the file is larger than {MAX_BYTES // 1024 // 1024} MiB"), self._clock())
-            return
-        except OSError as error:
-            self._put(name, _broken(place, error.strerror or str(error)), self._clock())
+        except (tree.TooLargeError, OSError) as error:
+            self._put(name, broken(place, error), self._clock())
             return
         if result is None:
             self._remove(name)
@@ -181,5 +178,10 @@ def check_folder(root: Path) -> None:
         raise MissingFolderError(f"the folder of manifests {tree.shown(str(root))} {what}")
 
 
-def _broken(place: str, message: str) -> FileContent:
+def broken(place: str, error: tree.TooLargeError | OSError) -> FileContent:
+    """What is known of a file that cannot be read."""
+    if isinstance(error, tree.TooLargeError):
+        message = f"the file is larger than {MAX_BYTES // 1024 // 1024} MiB"
+    else:
+        message = error.strerror or str(error)
     return FileContent(findings=(unreadable(place, message),), readable=False)

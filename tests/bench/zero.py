@@ -1,0 +1,214 @@
+"""No request fails while endpoints, routes and policies change under load."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import changes
+import manifests
+from manifests import App
+from options import Options
+from report import Figure
+from subjects import StaticNginx, Tidegate, certificate, folder, free_ports, get, stop, wait_for
+from zeroload import SHARES
+
+LOAD = Path(__file__).with_name("zeroload.py")
+APPS = 50
+LOADS = 2  # processes that share the rate
+RATE = 1000
+STREAM_EVERY = 100  # one request in so many of each kind
+STREAM_SIZE, STREAM_RATE = 50_000, 10_000  # bytes, and bytes a second
+GRACE = 5.0  # seconds that a removed backend serves on; what it then still answers, it finishes
+PACE = 1.0  # seconds between changes
+BACKENDS = 3
+
+
+class Backend:
+    """One NGINX process on one port, which can be ended as a pod is."""
+
+    def __init__(self, place: Path) -> None:
+        (self.port,) = free_ports(1)
+        here = place / f"backend{self.port}"
+        here.mkdir()
+        (here / "stream").write_bytes(b"s" * STREAM_SIZE)
+        (here / "nginx.conf").write_text(f"""
+daemon off; worker_processes 1; pid {here}/pid; error_log {here}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off; keepalive_requests 1000000; keepalive_timeout 60s; default_type text/plain; root {here};
+    limit_rate_after 1k;
+    server {{
+        listen 127.0.0.1:{self.port} backlog=4096;
+        location / {{ return 200 "{self.port} $host $request_uri\\n"; }}
+        location = /stream {{ limit_rate {STREAM_RATE}; try_files /stream =404; }}
+    }}
+}}
+""")
+        here.chmod(0o755)
+        self.process = subprocess.Popen(["nginx", "-c", str(here / "nginx.conf"), "-e", str(here / "error.log")])
+        wait_for("a backend", lambda: get(self.port, "x", "/")[0] == 200)
+
+    def retire(self) -> None:
+        """Serve for a while, then take no more connections and end what is under way."""
+        threading.Timer(GRACE, lambda: self.process.send_signal(signal.SIGQUIT)).start()
+
+    def stop(self) -> None:
+        stop(self.process)
+
+
+@dataclass
+class World:
+    """The applications, all of them on all of the backends, and the changes that go round."""
+
+    place: Path
+    subject: Tidegate | StaticNginx
+    apps: list[App]
+    backends: list[Backend]
+    all_backends: list[Backend]
+
+    def endpoints(self) -> None:
+        """One backend is replaced by another, for every application."""
+        old = self.backends.pop(0)
+        new = Backend(self.place)
+        self.backends.append(new)
+        self.all_backends.append(new)
+        ports = tuple(backend.port for backend in self.backends)
+        self._set([dataclasses.replace(app, endpoints=ports) for app in self.apps])
+        old.retire()
+
+    def routes(self) -> None:
+        """Ten applications get another path, or lose it."""
+        chosen = set(random.sample(range(len(self.apps)), 10))
+        extra = (("/more/", "Prefix"),)
+        self._set(
+            [
+                dataclasses.replace(
+                    app, paths=manifests.PATHS if app.paths != manifests.PATHS else manifests.PATHS + extra
+                )
+                if index in chosen
+                else app
+                for index, app in enumerate(self.apps)
+            ]
+        )
+
+    def policies(self) -> None:
+        """Ten applications get a policy that was never there before: Tidegate reloads."""
+        settings = changes.own_policy(random.randrange(1_000_000))
+        chosen = set(random.sample(range(len(self.apps)), 10))
+        self._set(
+            [dataclasses.replace(app, settings=settings) if i in chosen else app for i, app in enumerate(self.apps)]
+        )
+
+    def _set(self, apps: list[App]) -> None:
+        former, self.apps = self.apps, apps
+        if isinstance(self.subject, Tidegate):
+            for before, app in zip(former, apps, strict=True):
+                if before != app:
+                    manifests.put(self.subject.folder, f"{app.name}.yaml", manifests.document(app))
+        else:
+            self.subject.write(apps)
+            self.subject.reload()
+
+
+Account = dict[str, Any]
+
+
+def _under_load(world: World, seconds: float) -> tuple[Account, int]:
+    """The load's account, and how many changes were made meanwhile."""
+    subject = world.subject
+    plan = {
+        "port": subject.port, "tls_port": subject.tls_port, "hosts": [app.host for app in world.apps],
+        "paths": list(manifests.REQUESTS), "rate": RATE // LOADS, "seconds": seconds, "stream_every": STREAM_EVERY,
+        "stream_path": "/stream", "stream_size": STREAM_SIZE,
+    }  # fmt: skip
+    loads = []
+    for _ in range(LOADS):
+        load = subprocess.Popen([sys.executable, str(LOAD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert load.stdin is not None
+        load.stdin.write(json.dumps(plan))
+        load.stdin.close()
+        load.stdin = None
+        loads.append(load)
+    count, started = 0, time.monotonic()
+    steps: list[Callable[[], None]] = [world.endpoints, world.routes, world.policies]
+    while time.monotonic() - started < seconds - PACE:
+        time.sleep(PACE)
+        steps[count % len(steps)]()
+        count += 1
+    accounts = [json.loads(load.communicate(timeout=180)[0]) for load in loads]
+    return _sum(accounts), count
+
+
+def _sum(accounts: list[Account]) -> Account:
+    counts: Counter[str] = Counter()
+    for account in accounts:
+        counts.update(account["counts"])
+    return {
+        "counts": counts,
+        "failures": [line for account in accounts for line in account["failures"]],
+        **{name: max(account[name] for account in accounts) for name in ("longest", "late", "seconds")},
+    }
+
+
+def _run(kind: str, options: Options) -> tuple[Account, int, int | None]:
+    with folder() as place:
+        backends = [Backend(place) for _ in range(BACKENDS)]
+        world_backends = list(backends)
+        ports = tuple(backend.port for backend in backends)
+        apps = [App(number, ports) for number in range(1, APPS + 1)]
+        subject: Tidegate | StaticNginx = (
+            Tidegate(place / "subject", apps)
+            if kind == Tidegate.label
+            else StaticNginx(place / "subject", apps, certificate=certificate(place))
+        )
+        try:
+            subject.start()
+            subject.verify(apps[::10])
+            before = subject.status()["reloads"] if isinstance(subject, Tidegate) else None
+            account, count = _under_load(
+                World(place, subject, apps, backends, world_backends), options.zero_failure_seconds
+            )
+            reloads = subject.status()["reloads"] - before if isinstance(subject, Tidegate) else None
+        finally:
+            subject.stop()
+            for backend in world_backends:
+                backend.stop()
+    return account, count, reloads
+
+
+def _describe(label: str, account: Account, count: int, reloads: int | None) -> str:
+    counts = account["counts"]
+    kinds = ", ".join(f"{counts[kind]} {kind}" for kind in SHARES)
+    again = ", ".join(f"{counts[f'retried-{kind}']} {kind}" for kind in SHARES if counts[f"retried-{kind}"])
+    text = (
+        f"{label}: {counts['requests']} requests in {account['seconds']:.0f} s ({kinds}; {counts['streams']} streams of"
+        f" {STREAM_SIZE / STREAM_RATE:.0f} s) over {count} changes, {count if reloads is None else reloads} reloads:"
+        f" {counts['failed']} failed, {counts['retried']} asked once more ({again or 'none'});"
+        f" slowest answer {account['longest'] * 1000:.0f} ms; the load was up to {account['late'] * 1000:.0f} ms late"
+    )
+    failures = account["failures"]
+    return text + ("; first failures: " + "; ".join(failures[:3]) if failures else "")
+
+
+def zero_failure(options: Options) -> tuple[list[Figure], list[str]]:
+    mine, count, reloads = _run(Tidegate.label, options)
+    other, other_count, _ = _run(StaticNginx.label, options)
+    failed, peer = (account["counts"]["failed"] for account in (mine, other))
+    retried, peer_retried = (account["counts"]["retried"] for account in (mine, other))
+    label = StaticNginx.label
+    return [
+        Figure("zero-failure", failed, "failed requests", label, peer, target="= 0", met=failed == 0),
+        Figure("zero-failure asked once more", retried, "requests", label, peer_retried),
+    ], [_describe(Tidegate.label, mine, count, reloads), _describe(label, other, other_count, None)]
