@@ -106,6 +106,7 @@ class ControlPlane:
         self._fallback = fallback
         self._later: list[SourceUpdate | Resolution | Refused] = []  # what came while something else was awaited
         self._own_certificate: CertificateInfo | None = None
+        self._unwritten: dict[ObjectKey, Ingress | None] = {}
         self._unconfirmed: deque[_Step] = deque()
         self._told: asyncio.Queue[ChangeRecord | None] = asyncio.Queue()
         self._answered = 0
@@ -280,18 +281,21 @@ class ControlPlane:
     def _on_applied(self, applied: Applied) -> None:
         """What is confirmed counts as served and, for a later run, as accepted."""
         what: list[str] = []
-        accepted: dict[ObjectKey, Ingress | None] = {}
         while self._unconfirmed and self._unconfirmed[0].revision <= applied.revision:
             step = self._unconfirmed.popleft()
             what.append(step.what)
-            accepted |= step.accepted
+            self._unwritten |= step.accepted
             for key, generation in step.served.items():
                 if generation is None:
                     self.served_generation.pop(key, None)
                 else:
                     self.served_generation[key] = generation
-        if accepted:
-            self._accepted.update(accepted)
+        if self._unwritten:
+            try:
+                self._accepted.update(self._unwritten)
+                self._unwritten = {}
+            except OSError as error:
+                log.error("what is accepted cannot be written down: %s", error)
         self.refusals.pop("DataPlaneFull", None)
         words = ", ".join(dict.fromkeys(what)) or "nothing"
         record = ChangeRecord(time.time(), applied.revision, words, applied.records, applied.reloaded, applied.seconds)

@@ -248,12 +248,7 @@ def test_limit_of_zero_takes_any_body(new_plane: Callable[..., Plane], name: Cal
         assert plane.ask(name("a"), method="POST", body=chunks(300_000)).seen.length == 300_000
 
 
-UNBOUNDED = "the outer location has no limit, and that a GET has a body is not known before it comes; see router.lua"
-
-
-@pytest.mark.parametrize(
-    "method", ["POST", "PUT", pytest.param("GET", marks=pytest.mark.xfail(reason=UNBOUNDED, strict=True))]
-)
+@pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
 def test_http2_body_of_unknown_length_is_bounded(
     plane: Plane, server: Server, name: Callable[[str], str], method: str
 ) -> None:

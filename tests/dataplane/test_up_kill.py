@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from dataplane import Reply, Request, Server, echo, until
 from tidegate.agent.orphans import is_alive
-from up import Load, Up, ingress, running, service, tidegate
+from up import Load, Up, free_ports, ingress, running, service, tidegate
 
 HOST = "shop.test"
 
@@ -140,6 +140,36 @@ def test_a_control_plane_killed_in_the_midst_of_reloads_is_followed_by_one_that_
             assert up.backend_of("policy.test") == "echo"
         load.more()
     assert not load.failures
+
+
+def test_a_take_over_without_the_files_of_the_run_before_costs_a_reload_and_no_request(up: Up) -> None:
+    up.apply("policy", ingress("policy", "policy.test", limit_rps="50"))
+    with Load(up, HOST) as load:
+        up.kill()
+        for path in (up.run / "state").iterdir():
+            path.unlink()
+        up.spawn()
+        up.wait_ready()
+        load.more()
+        assert up.status()["reloads"] == 1
+    assert not load.failures
+    up.apply("more", ingress("more", "more.test"))
+    assert up.backend_of("policy.test") == up.backend_of("more.test") == "echo"
+
+
+def test_a_take_over_with_other_options_brings_them_into_force(up: Up) -> None:
+    up.kill()
+    before = up.http
+    up.http = free_ports(1)[0]
+    up.workers = 1
+    up.spawn()
+    up.wait_ready()
+    assert up.backend_of(HOST) == "echo"
+    until(lambda: len(up.worker_pids()) == 1)
+    up.http = before
+    with pytest.raises(OSError):
+        up.get(HOST)
+    assert up.status()["reloads"] == 1
 
 
 def test_stop_ends_what_a_killed_control_plane_left(up: Up) -> None:

@@ -205,6 +205,10 @@ class Up:
         return self
 
     def __exit__(self, *_: object) -> None:
+        print(self.said()[-4000:])  # pytest shows it where a test fails
+        for name in ("agent.log", "error.log"):
+            path = self.run / "logs" / name
+            print(name, path.read_text(errors="replace")[-2000:] if path.exists() else "is not there")
         self.close()
 
     # -- manifests -----------------------------------------------------------------------------------------------------

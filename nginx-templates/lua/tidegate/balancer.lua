@@ -27,26 +27,37 @@ local function apply_timeouts(route)
   end
 end
 
+-- The upstream block stands for this many endpoints, so NGINX tries so often by itself.
+local OWN_TRIES = 3
+
 -- One more try at a time: NGINX counts a stale kept-alive connection as no try at all, and only its own bound
 -- (proxy_next_upstream_tries) takes such tries back.
-local function allow_another(context)
-  local route = context.route
-  local tries = route and route.tries or defaults.tries
+local function allow_another(context, tries)
   if tries == 0 then -- no limit: as often as there are endpoints
-    tries = context.backend.count
+    tries = context.backend.count - OWN_TRIES
   end
   if context.tries <= tries then
     set_more_tries(1)
   end
 end
 
+local function tries_of(context)
+  local route = context.route
+  return route and route.tries or defaults.tries
+end
+
 local function first(context)
   context.tries = 1
+  local tries = tries_of(context)
+  if tries > OWN_TRIES or tries == 0 then
+    allow_another(context, tries)
+  end
   return context.endpoint or context.backend:choose(nil)
 end
 
 local function again(context)
   context.tries = context.tries + 1
+  allow_another(context, tries_of(context))
   local failed = context.failed
   if not failed then
     failed = {}
@@ -72,7 +83,6 @@ function _M.balance()
   end
   local endpoint = context.tries and again(context) or first(context)
   context.endpoint = endpoint
-  allow_another(context)
   local ok, reason = set_current_peer(endpoint.address, endpoint.port)
   if not ok then
     ngx.log(ngx.ERR, "endpoint ", endpoint.name, ": ", reason)

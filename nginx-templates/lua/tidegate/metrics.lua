@@ -10,9 +10,8 @@ local contexts = require "tidegate.context"
 local ffi = require "ffi"
 
 local concat, floor, format = table.concat, math.floor, string.format
-local tonumber = tonumber
 local ngx = ngx
-local now, start_time, variable = calls.now, calls.start_time, calls.variable
+local now, start_time, seconds_of, count_of = calls.now, calls.start_time, calls.seconds, calls.count
 local queue = ngx.shared.tidegate_metrics
 
 local _M = {}
@@ -140,21 +139,21 @@ local function count(context)
   row[0] = row[0] + 1
   observe(row, 1, time_bucket, now() - start_time())
   if context.tries then
-    local response = tonumber(variable("upstream_response_time"))
+    local response = seconds_of("upstream_response_time")
     if response then
       observe(row, 2, time_bucket, response)
     end
-    local header = tonumber(variable("upstream_header_time"))
+    local header = seconds_of("upstream_header_time")
     if header then
       observe(row, 3, time_bucket, header)
     end
-    local connect = tonumber(variable("upstream_connect_time"))
+    local connect = seconds_of("upstream_connect_time")
     if connect then
       observe(row, 4, time_bucket, connect)
     end
   end
-  local sent = tonumber(variable("bytes_sent"))
-  observe(row, 5, length_bucket, tonumber(variable("request_length")))
+  local sent = count_of("bytes_sent")
+  observe(row, 5, length_bucket, count_of("request_length"))
   observe(row, 6, length_bucket, sent)
   observe(row, 7, size_bucket, sent)
 end
@@ -170,7 +169,7 @@ function _M.log()
   end
   local backend = context.backend
   if backend and backend.algorithm == "ewma" and context.tries then
-    local seconds = tonumber(variable("upstream_response_time"))
+    local seconds = seconds_of("upstream_response_time")
     if seconds then -- one try: of several it is a list
       backends.observe(context.endpoint, seconds)
     end

@@ -20,7 +20,13 @@ local SLASH, STAR = byte("/"), byte("*")
 
 local _M = {}
 
-local settings = { body_limit = 0, log_variables = false, log_default_backend = false, health_path = "/healthz" }
+local settings = {
+  body_limit = 0,
+  outer_body_limit = 0,
+  log_variables = false,
+  log_default_backend = false,
+  health_path = "/healthz",
+}
 
 function _M.configure(given)
   for name, value in pairs(given) do
@@ -268,32 +274,32 @@ local function set_log_variables(route)
   end
 end
 
+-- Whether a request without Content-Length may have a body. HTTP/2 does not say before it comes.
+local function may_have_body()
+  local encoding = variable("http_transfer_encoding")
+  if encoding then
+    return true
+  end
+  return variable("http2") ~= ""
+end
+
 -- The location in which the body is read, or nil for the outer one; false when the body is too large.
 local function body_location(route)
-  local location = route.location
-  local limit = route.body_limit or settings.body_limit
-  if limit == 0 and location then
-    return location
+  local location, limit = route.location, route.body_limit or settings.body_limit
+  if not location and settings.outer_body_limit == limit then
+    return nil -- NGINX has checked, and goes on counting
   end
-  local length = variable("content_length")
-  if length then
-    if limit > 0 and tonumber(length) > limit then
-      return false
+  if limit > 0 then
+    local length = variable("content_length")
+    if length then
+      if tonumber(length) > limit then
+        return false
+      end
+    elseif not location and may_have_body() then
+      return "@tidegate_default" -- where NGINX counts
     end
-    return location
   end
-  if location then
-    return location
-  end
-  -- A body of unknown length is bounded by NGINX itself, in a location that has the limit.
-  if variable("http_transfer_encoding") then
-    return "@tidegate_default"
-  end
-  local method = ngx.req.get_method()
-  if method ~= "GET" and method ~= "HEAD" and ngx.req.http_version() >= 2 then
-    return "@tidegate_default"
-  end
-  return nil
+  return location
 end
 
 local function proxy(context, route)

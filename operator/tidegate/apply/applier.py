@@ -184,6 +184,7 @@ class Applier:
             await self._start()
         if self._started:
             await self._push_ready()
+            await self._confirm()
             if self._needs_reload():
                 seconds = await self.loader.room()
                 if seconds:

@@ -252,6 +252,7 @@ class Configuration:
                 "policies": list(self._policies),
                 "router": {
                     "body_limit": settings.default_policy.body_limit,
+                    "outer_body_limit": self.outer_body_limit,
                     "users_folder": f"{self.runtime.run_dir}/users/",
                     "log_variables": self._log_variables_wanted,
                     "log_default_backend": settings.log_default_backend,
@@ -343,6 +344,18 @@ class Configuration:
     @property
     def default_policy(self) -> PolicyLocation:
         return self._location("default", self.settings.default_policy)
+
+    @property
+    def outer_body_limit(self) -> int:
+        """What NGINX checks before a request has a route, 0 for nothing: no more than what some route may take.
+
+        The router has to see a request that is too large where a policy has its own answer to that.
+        """
+        policies = [self.settings.default_policy, *self._policies.values()]
+        limits = [policy.body_limit for policy in policies]
+        if 0 in limits or any(413 in policy.intercept for policy in self._policies.values()):
+            return 0
+        return max(limits)
 
     @property
     def policies(self) -> list[PolicyLocation]:
