@@ -1,6 +1,9 @@
 -- Consistent hashing: each endpoint owns many points of a ring, a key belongs to the next point. When an endpoint
 -- goes, only its own keys move.
 
+local bit = require "bit"
+
+local band, bxor, rshift, tobit = bit.band, bit.bxor, bit.rshift, bit.tobit
 local crc32 = ngx.crc32_long
 local floor, sort = math.floor, table.sort
 
@@ -8,12 +11,27 @@ local POINTS = 160
 
 local _M = {}
 
+-- 32-bit product; the halves keep it within what a double holds exactly.
+local function multiply(number, factor)
+  local high = rshift(number, 16) * factor % 65536
+  return tobit(band(number, 0xffff) * factor + high * 65536)
+end
+
+-- CRCs of similar texts are related to each other; mixing their bits (the last step of MurmurHash3) ends that.
+local function hash_of(text)
+  local number = tobit(crc32(text))
+  number = multiply(bxor(number, rshift(number, 16)), 0x85ebca6b)
+  number = multiply(bxor(number, rshift(number, 13)), 0xc2b2ae35)
+  number = bxor(number, rshift(number, 16))
+  return number % 4294967296
+end
+
 -- From a list of names (any order) a ring for `find`.
 function _M.build(names)
   local points = {}
   for index = 1, #names do
     for number = 1, POINTS do
-      points[#points + 1] = { crc32(names[index] .. "-" .. number), index, names[index] }
+      points[#points + 1] = { hash_of(names[index] .. "-" .. number), index, names[index] }
     end
   end
   sort(points, function(a, b)
@@ -31,7 +49,7 @@ end
 
 -- The index of the owner of a key, and the position of its point.
 function _M.find(ring, key)
-  local hash, hashes = crc32(key), ring.hashes
+  local hash, hashes = hash_of(key), ring.hashes
   local low, high = 1, ring.size
   while low <= high do
     local middle = floor((low + high) / 2)
