@@ -182,7 +182,8 @@ class ControlPlane:
         if first and (names := self.translator.dns_names()):
             delta = await self._with_addresses(delta, names)
         if touched or first or refused:
-            self._publish(delta, touched, first)
+            records = await self._offload(len(delta.hosts) + len(delta.backends), _records, delta)
+            self._publish(delta, records, touched, first)
 
     async def _with_addresses(self, delta: Delta, names: frozenset[str]) -> Delta:
         """The first state with what DNS says about its names, so that a take-over does not drop their addresses."""
@@ -227,12 +228,9 @@ class ControlPlane:
             touched |= self.translator.refuse([digest], message)
         return touched
 
-    def _publish(self, delta: Delta, touched: set[ObjectKey], first: bool) -> None:
+    def _publish(self, delta: Delta, records: list[Record], touched: set[ObjectKey], first: bool) -> None:
         assert self.applier is not None
         self.revision += 1
-        records: list[Record] = [backend_record(name, value) for name, value in delta.backends.items()]
-        records += [certificate_record(name, value) for name, value in delta.certificates.items()]
-        records += [host_record(name, value) for name, value in delta.hosts.items()]
         if delta.globals_changed or first:
             records.append(globals_record(self.translator.default_route()))
             self.refusals.pop("Rejected", None)
@@ -269,7 +267,7 @@ class ControlPlane:
         for users in self.translator.users():
             if users.digest in self._users:
                 continue
-            path = self.run_dir / "users" / users.digest
+            path = Path(self.runtime.worker_place) / "users" / users.digest
             temporary = path.with_suffix(".new")
             temporary.write_bytes(users.text)
             temporary.chmod(0o644)
@@ -381,6 +379,12 @@ def constant_labels(options: Options) -> dict[str, str]:
         "controller_class": options.controller_class,
         "controller_pod": options.pod_name,
     }
+
+
+def _records(delta: Delta) -> list[Record]:
+    records: list[Record] = [backend_record(name, value) for name, value in delta.backends.items()]
+    records += [certificate_record(name, value) for name, value in delta.certificates.items()]
+    return records + [host_record(name, value) for name, value in delta.hosts.items()]
 
 
 def _summary(touched: set[ObjectKey]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -46,6 +47,8 @@ def main() -> int:
         for field in dataclasses.fields(Options)
         if (value := getattr(arguments, field.name)) is not None
     }
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything that was started is ended
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(1))
     options = dataclasses.replace(QUICK if arguments.quick else Options(), **changed)
     names = [arguments.only] if arguments.only else list(BENCHMARKS)
     for name in names:

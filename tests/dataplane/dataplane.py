@@ -46,7 +46,6 @@ from tidegate.render.configuration import (
     MetricSettings,
     NginxFeatures,
     Runtime,
-    default_socket,
 )
 from tidegate.render.template import render, template_folder
 
@@ -322,7 +321,7 @@ class Plane:
 
     def put_default(self) -> None:
         """The built-in default backend (404), which every real state has."""
-        backend = Backend("_default", (Endpoint(default_socket(str(self.run)), 0),))
+        backend = Backend("_default", (Endpoint(f"unix:{self.run}/default.sock", 0),))
         self.push({DEFAULT_BACKEND: msgspec.json.encode(backend)})
 
     # -- requests --------------------------------------------------------------------------------------------------

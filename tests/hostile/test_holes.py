@@ -149,37 +149,6 @@ def test_no_name_leads_to_the_metadata_of_the_cloud(address: str) -> None:
     assert [endpoint.address for endpoint in backend.endpoints] == ["192.0.2.7"]
 
 
-# -- open --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.xfail(strict=True, reason="nginx.conf.j2, @tidegate_error_*: its own proxy_set_header drop all the others")
-@pytest.mark.parametrize("header", ["authorization", "x-real-ip", "x-forwarded-proto", "x-forwarded-host", "proxy"])
-def test_an_error_backend_gets_no_password_and_no_forged_header(served: Up, header: str) -> None:
-    guards = {"auth_type": "basic", "auth_secret": "users"}
-    host = serve(served, "errors", custom_http_errors="404", default_backend="echo", **guards)
-    forged = dict.fromkeys(("X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host", "Proxy"), "forged")
-    answer = served.ask(host, "/missing", {**JOE, **forged})
-    got = seen(answer)
-    if got.get("x-code") != "404":
-        pytest.fail("the error backend was not asked")
-    assert got.get(header, "") not in ("forged", JOE["Authorization"])
-
-
-@pytest.mark.xfail(strict=True, reason="nginx.conf.j2: Upgrade passes h2c, a tunnel past every path's guards")
-def test_a_client_cannot_ask_the_backend_for_a_tunnel_of_http_2(served: Up) -> None:
-    host = serve(served, "tunnel")
-    asked = {"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings", "HTTP2-Settings": "AAMAAABkAARAAAAAAAIAAAAA"}
-    assert "h2c" not in seen(served.ask(host, "/", asked)).get("upgrade", "")
-
-
-@pytest.mark.xfail(strict=True, reason="nginx.conf.j2: not cleared (security-lessons.md 11)")
-@pytest.mark.parametrize("header", ["ssl-client-verify", "ssl-client-subject-dn", "ssl-client-cert"])
-def test_a_client_cannot_forge_what_a_certificate_would_say(served: Up, header: str) -> None:
-    host = serve(served, "forge")
-    assert header not in seen(served.ask(host, "/", {header: "SUCCESS"}))
-
-
-@pytest.mark.xfail(strict=True, reason="router.lua, body_location: a GET over HTTP/2 stays where no limit is")
 def test_a_get_over_http_2_has_no_body_beyond_the_limit(served: Up) -> None:
     host = serve(served, "body")
     assert _status_of_a_large_get(served, host, 3_000_000) == 413
@@ -208,8 +177,34 @@ def _status_of_a_large_get(served: Up, host: str, size: int) -> int:
                     return int(next(str(value) for name, value in event.headers if str(name) == ":status"))
 
 
+# -- open --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("header", ["authorization", "x-real-ip", "x-forwarded-proto", "x-forwarded-host", "proxy"])
+def test_an_error_backend_gets_no_password_and_no_forged_header(served: Up, header: str) -> None:
+    guards = {"auth_type": "basic", "auth_secret": "users"}
+    host = serve(served, "errors", custom_http_errors="404", default_backend="echo", **guards)
+    forged = dict.fromkeys(("X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host", "Proxy"), "forged")
+    answer = served.ask(host, "/missing", {**JOE, **forged})
+    got = seen(answer)
+    if got.get("x-code") != "404":
+        pytest.fail("the error backend was not asked")
+    assert got.get(header, "") not in ("forged", JOE["Authorization"])
+
+
+def test_a_client_cannot_ask_the_backend_for_a_tunnel_of_http_2(served: Up) -> None:
+    host = serve(served, "tunnel")
+    asked = {"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings", "HTTP2-Settings": "AAMAAABkAARAAAAAAAIAAAAA"}
+    assert "h2c" not in seen(served.ask(host, "/", asked)).get("upgrade", "")
+
+
+@pytest.mark.parametrize("header", ["ssl-client-verify", "ssl-client-subject-dn", "ssl-client-cert"])
+def test_a_client_cannot_forge_what_a_certificate_would_say(served: Up, header: str) -> None:
+    host = serve(served, "forge")
+    assert header not in seen(served.ask(host, "/", {header: "SUCCESS"}))
+
+
 @pytest.mark.skipif(not is_root(), reason="an ordinary user has one user only")
-@pytest.mark.xfail(strict=True, reason="agent/rundir.py, prepare: the workers' user owns the run directory")
 def test_a_worker_cannot_put_another_configuration_in_the_place_of_ours(served: Up) -> None:
     """What stands in that folder is read, and run, by NGINX's master and the agent, which are root."""
     owner = Path(f"/proc/{_worker(served)}").stat().st_uid
@@ -227,7 +222,6 @@ def _worker(served: Up) -> int:
     return int(Path(f"/proc/{master}/task/{master}/children").read_text().split()[0])
 
 
-@pytest.mark.xfail(strict=True, reason="cli/common.py, print_findings: brackets are taken for markup")
 def test_check_prints_a_finding_with_brackets_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(manifest("a", proxy_body_size="[/red] [bold]x"))
     terminal = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": "500"}
@@ -238,12 +232,11 @@ def test_check_prints_a_finding_with_brackets_as_it_is(tmp_path: Path) -> None:
     assert "metadata.annotations[nginx.ingress.kubernetes.io/proxy-body-size]" in result.stdout
 
 
-@pytest.mark.xfail(strict=True, reason="translate knows nothing of --host-ownership: namespace is accepted and ignored")
 def test_the_first_namespace_keeps_its_host_where_that_is_asked_for() -> None:
-    other = manifest("b", "/login", namespace="thief", host="a.calm.test")
+    other = manifest("b", "/login", namespace="a-thief", host="a.calm.test")
     options = Options(host_ownership="namespace")
     store, translator = Store(), Translator(options)
     changes = load_text(manifest("a") + other).changes
     translator.update(store, store.apply(changes))
-    assert isinstance(store.ingresses[ObjectKey("Ingress", "thief", "b")], Ingress)
+    assert isinstance(store.ingresses[ObjectKey("Ingress", "a-thief", "b")], Ingress)
     assert {route.labels.namespace for route in translator.hosts["a.calm.test"].routes} == {"calm"}

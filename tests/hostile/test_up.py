@@ -31,7 +31,7 @@ NAMES = {
     "server_name": "_",
 }
 VALUE = re.compile(
-    r"(?:default|on|443|~\^\(\?<tidegate_first_host>\[\^, \]\+\))? ?"
+    r"(?:default|on|443|~\*h2c|~\^\(\?<tidegate_first_host>\[\^, \]\+\))? ?"
     r"(?:\$[a-z_]+|\d+|[a-z]*|max-age=\d+(?:; includeSubDomains)?(?:; preload)?)"
 )
 

@@ -98,7 +98,8 @@ end
 
 local function redirect_to_app_root(context, host)
   local var = ngx.var
-  ngx.header["Location"] = var.scheme .. "://" .. (var.http_host or var.host) .. host.app_root
+  local port = match(var.http_host or "", ":%d+$") or "" -- the rest of the header may be anything
+  ngx.header["Location"] = var.scheme .. "://" .. var.host .. port .. host.app_root
   return leave_bare(context, 302)
 end
 

@@ -73,7 +73,7 @@ class Applier:
         on_applied: Callable[[Applied], None],
         on_refused: Callable[[Refused], None],
     ) -> None:
-        self._run_dir = str(runtime.run_dir)
+        self._default_socket = runtime.default_socket
         self._agent = agent
         self.loader = Loader(run_dir, runtime, agent, fallback)
         self._pusher = Pusher(run_dir)
@@ -215,7 +215,7 @@ class Applier:
         """Take over NGINX where it runs, else bring it up with everything that is wanted."""
         self._started = True  # unless somebody says meanwhile that NGINX was away once more
         try:
-            default = built_in_backend(self._run_dir)
+            default = built_in_backend(self._default_socket)
             self._wanted.setdefault(default.key, default)
             status = await self._settled()
             if not (status.running and await self._adopt(status)) and not await self._bring_up(status):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from tidegate.model import Backend, Certificate, Endpoint, Host
-from tidegate.render.configuration import MIB, default_socket
+from tidegate.render.configuration import MIB
 
 DEFAULT_BACKEND = "b:_default"
 GLOBALS = "n:globals"
@@ -40,9 +40,9 @@ def globals_record(value: msgspec.Struct) -> Record:
     return Record(GLOBALS, msgspec.json.encode(value))
 
 
-def built_in_backend(run_dir: str) -> Record:
-    """The default backend that NGINX itself is."""
-    backend = Backend("_default", (Endpoint(default_socket(run_dir), 0),))
+def built_in_backend(socket: str) -> Record:
+    """The default backend that NGINX itself is, behind a Unix socket."""
+    backend = Backend("_default", (Endpoint(socket, 0),))
     return Record(DEFAULT_BACKEND, msgspec.json.encode(backend))
 
 

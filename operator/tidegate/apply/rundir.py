@@ -43,10 +43,18 @@ def check_path(run_dir: Path) -> None:
         raise RunDirectoryError(f"--run-dir: found {len(text)} characters, allowed: {LONGEST}")
 
 
+def worker_dir(run_dir: Path) -> Path:
+    """A folder beside the run directory for workers that run as another user.
+
+    What a worker can write must not be what NGINX's master, who is root, reads as its configuration.
+    """
+    return run_dir.with_name(run_dir.name + ".workers")
+
+
 def prepare(run_dir: Path, worker_user: str | None) -> None:
     """Make the folders (0700) and the default certificate. Raises RunDirectoryError.
 
-    NGINX's workers read files of users and write temporary ones, so those folders are theirs.
+    NGINX's workers read files of users and write temporary ones: of another user, they get a folder of their own.
     """
     check_path(run_dir)
     try:
@@ -58,7 +66,9 @@ def prepare(run_dir: Path, worker_user: str | None) -> None:
             certificate.touch(mode=0o600)
             certificate.write_bytes(self_signed())
         if worker_user is not None:
-            for folder in (run_dir, run_dir / "users", run_dir / "tmp"):
+            place = worker_dir(run_dir)
+            for folder in (place, place / "users", place / "tmp"):
+                folder.mkdir(exist_ok=True, mode=0o700)
                 shutil.chown(folder, worker_user)
     except OSError as error:
         raise RunDirectoryError(f"the run directory {run_dir} cannot be used: {error}") from error

@@ -12,6 +12,7 @@ import typer
 import yaml
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.resources.changes import SourceUpdate
@@ -85,12 +86,7 @@ def print_findings(findings: tuple[Finding, ...], output: Output, console: Conso
         table.add_column(column, overflow="fold")
     for item in findings:
         table.add_row(
-            item.severity.value,
-            item.reason,
-            str(item.object),
-            item.field,
-            item.message,
-            item.place,
+            *map(Text, (item.severity, item.reason, str(item.object), item.field, item.message, item.place)),
             style=STYLES[item.severity],
         )
     console.print(table)

@@ -7,6 +7,7 @@ import time
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tidegate.cli.common import STYLES, err
 from tidegate.control import ChangeRecord, ControlPlane
@@ -67,7 +68,7 @@ class Progress:
         for column in ("host", "path", "match", "backend", "Ingress"):
             table.add_column(column, overflow="fold")
         for name, route in rows:
-            table.add_row(name, route.path, route.match.value, _target(route), _ingress(route))
+            table.add_row(*map(Text, (name, route.path, route.match, _target(route), _ingress(route))))
         self._console.print(table)
 
     def _findings(self) -> None:

@@ -23,7 +23,7 @@ from tidegate.agent.main import AgentOptions, AgentStartError, RunDirError
 from tidegate.agent.rundir import RunDir
 from tidegate.apply.applier import StartError
 from tidegate.apply.nginx import NginxMissingError, find_binary, probe
-from tidegate.apply.rundir import Lock, RunDirectoryError, closed_parent, default_run_dir, prepare
+from tidegate.apply.rundir import Lock, RunDirectoryError, closed_parent, default_run_dir, prepare, worker_dir
 from tidegate.cli.common import (
     ConfigMapName,
     ControllerClass,
@@ -284,6 +284,7 @@ def up(
             https_addresses=(_address(http_address, https_port),),
             workers=workers or os.cpu_count() or 1,
             user=user or "",
+            worker_dir=str(worker_dir(run_dir)) if user else "",
             open_files=_open_files(),
             metrics=metrics,
         )
@@ -293,7 +294,7 @@ def up(
             as_log=log_format is LogFormat.JSON,
         )
         source = DirectorySource(folder, ingress_class=ingress_class, controller_class=controller_class)
-        agent_options = AgentOptions(run_dir, find_binary(nginx_binary), user)
+        agent_options = AgentOptions(run_dir, find_binary(nginx_binary))
         control = ControlPlane(source, options, runtime, agent_options, dns_servers=servers, on_change=progress.changed)
         progress.control = control
         await _serve(control, AdminServer(control, healthz_host, healthz_port, health_check_path), progress)

@@ -45,8 +45,18 @@ class Runtime:
     https_addresses: tuple[str, ...]
     workers: int
     user: str = ""
+    worker_dir: str = ""  # where workers of another user may read and write; empty: in the run directory
     open_files: int = 1024  # the limit that the workers may raise theirs to
     metrics: MetricSettings | None = None
+
+    @property
+    def worker_place(self) -> str:
+        return self.worker_dir or self.run_dir
+
+    @property
+    def default_socket(self) -> str:
+        """Where NGINX itself answers as the default backend: 404."""
+        return f"unix:{self.worker_place}/default.sock"
 
 
 class MetricSettings(msgspec.Struct, frozen=True):
@@ -202,12 +212,12 @@ class Configuration:
 
     @property
     def default_socket(self) -> str:
-        return default_socket(self.runtime.run_dir)
+        return self.runtime.default_socket
 
     @property
     def temp_folders(self) -> list[tuple[str, str]]:
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        return [(f"{kind}_temp_path", f"{self.runtime.run_dir}/tmp/{kind}") for kind in kinds]
+        return [(f"{kind}_temp_path", f"{self.runtime.worker_place}/tmp/{kind}") for kind in kinds]
 
     @property
     def mime_types(self) -> str:
@@ -253,7 +263,7 @@ class Configuration:
                 "router": {
                     "body_limit": settings.default_policy.body_limit,
                     "outer_body_limit": self.outer_body_limit,
-                    "users_folder": f"{self.runtime.run_dir}/users/",
+                    "users_folder": f"{self.runtime.worker_place}/users/",
                     "log_variables": self._log_variables_wanted,
                     "log_default_backend": settings.log_default_backend,
                 },
@@ -415,8 +425,3 @@ class Configuration:
             return False
         own = self.log_variables[2:]
         return "all" if any(f"${name}" in self.settings.log_format for name in own) else "names"
-
-
-def default_socket(run_dir: str) -> str:
-    """Where NGINX itself answers as the default backend: 404."""
-    return f"unix:{run_dir}/default.sock"

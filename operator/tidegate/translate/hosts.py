@@ -165,6 +165,17 @@ def _canaries(
     return found
 
 
+def _owned(name: str, views: list[View], context: RouteContext) -> tuple[list[View], list[Finding]]:
+    """With `--host-ownership namespace`, those of the namespace that named the host first, and what others are told."""
+    if context.options.host_ownership == "merge" or name == CATCH_ALL:
+        return views, []
+    owner = next((view for view in views if view.hold is not Hold.NOT_FOUND), views[0]).ingress.metadata.namespace
+    message = f"host {name!r} belongs to namespace {owner!r}, which named it first (--host-ownership namespace)"
+    foreign = [view for view in views if view.ingress.metadata.namespace != owner]
+    findings = [Finding(view.wanted.key, "spec.rules", Severity.ERROR, "Conflict", message) for view in foreign]
+    return [view for view in views if view not in foreign], findings
+
+
 class _Certificates(NamedTuple):
     """The certificate of a host, and what was found while looking for it."""
 
@@ -251,6 +262,7 @@ def _app_root(locations: list[Location]) -> str:
 
 def translate_host(name: str, views: list[View], context: RouteContext) -> HostResult | None:
     """Merge the Ingresses (oldest first) that mention a host; None when nothing of them is left to serve."""
+    views, foreign = _owned(name, views, context)
     ordinary = [view for view in views if not view.canary]
     locations, findings = _merge(name, ordinary)
     if name == CATCH_ALL:
@@ -286,7 +298,7 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
         frozenset(backend for result in results for backend in result.backends),
         frozenset(result.users for result in results if result.users),
         (tls.bundle.info,) if certificate and tls.bundle else (),
-        tuple(findings) + tls.findings + tuple(item for result in results for item in result.findings),
+        tuple(foreign + findings) + tls.findings + tuple(item for result in results for item in result.findings),
     )
 
 

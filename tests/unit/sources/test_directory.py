@@ -11,9 +11,9 @@ import pytest
 import watchfiles
 import yaml
 from tidegate.findings import Finding, ObjectKey
+from tidegate.resources.changes import SourceUpdate
 from tidegate.resources.model import ConfigMap, Resource
 from tidegate.sources import directory, manifests, reader, tree
-from tidegate.resources.changes import SourceUpdate
 from tidegate.sources.directory import DirectorySource, MissingFolderError, load_once
 
 LIMIT = 20.0

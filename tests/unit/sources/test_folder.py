@@ -8,8 +8,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.findings import ObjectKey, Severity
-from tidegate.resources.model import Ingress, IngressClass, Resource
 from tidegate.resources.changes import SourceUpdate
+from tidegate.resources.model import Ingress, IngressClass, Resource
 from tidegate.sources.directory import load_text
 from tidegate.sources.entries import read_text
 from tidegate.sources.folder import Folder
