@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from dataplane import Server, until
 from tidegate.agent.orphans import is_alive
+from tidegate.cli.main import app
+from typer.testing import CliRunner
 from up import Up, ingress, running, service, tidegate
 
 TIME = re.compile(r"^\d\d:\d\d:\d\d ")
@@ -84,8 +86,8 @@ def test_a_failed_start_over_a_running_nginx_leaves_it_serving() -> None:
     ],
 )
 def test_wrong_usage_ends_with_two_and_says_why(arguments: list[str], words: str, tmp_path: Path) -> None:
-    found = tidegate("up", *arguments, "--run-dir", tmp_path / "r")
-    assert (found.returncode, found.stdout) == (2, "")
+    found = CliRunner().invoke(app, ["up", *arguments, "--run-dir", str(tmp_path / "r")])
+    assert (found.exit_code, found.stdout) == (2, "")
     assert words in found.stderr
 
 

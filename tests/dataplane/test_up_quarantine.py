@@ -89,6 +89,22 @@ def test_a_second_ingress_with_a_refused_policy_is_rejected_too_and_nothing_stan
     assert up.status()["reloads"] == reloads + 1
 
 
+def test_a_policy_that_nginx_took_once_and_takes_no_more_costs_only_those_that_use_it(up: Up, binary: Path) -> None:
+    like(binary)
+    up.apply("shop", ingress("shop", "shop.test", "/old", proxy_buffer_size="13k"))
+    up.apply("shop", ingress("shop", "shop.test", "/new", proxy_buffer_size="13k"))
+    like(binary, BAD_LINE)
+    up.apply("other", good(0))
+    assert up.backend_of("good0.test") == "echo"
+    until(lambda: up.ingress("shop")["state"] == "rejected")
+    assert [up.get("shop.test", path)[0] for path in ("/old", "/new")] == [404, 404]
+    revision = up.status()["revision"]
+    up.apply("more", good(1))
+    assert up.status()["revision"]["running"] == revision["wanted"] + 1  # and nobody goes round in circles
+    up.apply("shop", ingress("shop", "shop.test", "/new"))
+    assert up.backend_of("shop.test", "/new") == "echo"
+
+
 def test_a_refused_revision_is_not_what_a_later_run_goes_back_to(up: Up) -> None:
     up.apply("shop", ingress("shop", "shop.test", "/old"))
     up.apply("shop", ingress("shop", "shop.test", "/new", proxy_buffer_size="13k"))

@@ -56,7 +56,7 @@ class AcceptedFile:
             self._rewrite()
             return
         with self._path.open("ab") as file:
-            file.write(b"\n".join(encoded) + b"\n")
+            file.write(b"\n" + b"\n".join(encoded) + b"\n")  # what was torn before is a line of its own
 
     def _rewrite(self) -> None:
         temporary = self._path.with_suffix(".new")

@@ -168,7 +168,7 @@ class Translator:
         for key in keys:
             view = self._views[key]
             finding = Finding(key, "metadata.annotations", Severity.ERROR, "Rejected", f"NGINX says: {message}")
-            self._refused[key] = (view.ingress, finding)
+            self._refused[key] = (view.wanted, finding)
             if self._last.get(key) == view.ingress:
                 self._disowned.add(key)
                 previous = self._before_last.get(key)
