@@ -288,12 +288,8 @@ class ControlPlane:
                     self.served_generation.pop(key, None)
                 else:
                     self.served_generation[key] = generation
-        if self._unwritten:
-            try:
-                self._accepted.update(self._unwritten)
-                self._unwritten = {}
-            except OSError as error:
-                log.error("what is accepted cannot be written down: %s", error)
+        if len(self._unwritten) <= INLINE:
+            self._write_accepted()
         self.refusals.pop("DataPlaneFull", None)
         words = ", ".join(dict.fromkeys(what)) or "nothing"
         record = ChangeRecord(time.time(), applied.revision, words, applied.records, applied.reloaded, applied.seconds)
@@ -304,10 +300,22 @@ class ControlPlane:
             gc.enable()
         self._told.put_nowait(record)
 
+    def _write_accepted(self) -> None:
+        changes, self._unwritten = self._unwritten, {}
+        if not changes:
+            return
+        try:
+            self._accepted.update(changes)
+        except OSError as error:
+            self._unwritten = changes | self._unwritten
+            log.error("what is accepted cannot be written down: %s", error)
+
     async def _tell(self) -> None:
         """Hand changes, and None for new findings, to whoever shows them: while nothing is being translated."""
         while True:
             record = await self._told.get()
+            if self._unwritten:
+                await asyncio.to_thread(self._write_accepted)
             if self._on_change is not None:
                 async with self.lock:
                     self._on_change(record)

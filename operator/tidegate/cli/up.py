@@ -274,7 +274,7 @@ def up(
     async def run() -> None:
         features = await probe(nginx_binary)
         user = _worker_user(run_dir)
-        prepare(run_dir, user)
+        await asyncio.to_thread(prepare, run_dir, user)
         lock.take()
         runtime = Runtime(
             run_dir=str(run_dir),
