@@ -220,7 +220,7 @@ class Load:
         self.plan = plan
         self.counts: Counter[str] = Counter()
         self.failures: list[str] = []
-        self.longest = 0.0
+        self.longest = (0.0, "")  # of all but the streams
         self.late = 0.0
         self.h1_idle: deque[Http1] = deque()
         self.h2_kept: list[Http2 | None] = [None] * KEPT
@@ -266,7 +266,7 @@ class Load:
             at = time.monotonic()
             self.failures.append(f"{at:.2f} {kind} {host}{path} after {at - started:.2f} s: {error!r}")
         if not stream:
-            self.longest = max(self.longest, time.monotonic() - started)
+            self.longest = max(self.longest, (time.monotonic() - started, kind))
 
     async def _ask(self, kind: str, host: str, path: str) -> tuple[int, bytes]:
         protocol: type[Http1 | Http2] = Http1 if kind.startswith("h1") else Http2

@@ -354,6 +354,13 @@ def test_own_metrics_tell_what_is_wanted_and_what_runs(up: Up) -> None:
     assert found["tidegate_data_capacity_bytes"] > found["tidegate_data_free_bytes"] > 0
 
 
+def test_a_limit_zone_tells_how_full_it_is(up: Up) -> None:
+    assert up.get("limited.test")[0] == 200
+    samples = up.samples()
+    rows = {name: value for name, labels, value in samples if "tidegate_rate_50s" in labels.get("zone", "")}
+    assert 0 < rows["tidegate_limit_zone_free_bytes"] < rows["tidegate_limit_zone_bytes"]
+
+
 def test_series_of_a_deleted_ingress_vanish_and_stay_away(up: Up) -> None:
     up.apply("gone", ingress("gone", "gone.test"), ingress("stays", "stays.test"))
     assert up.get("gone.test")[0] == 200

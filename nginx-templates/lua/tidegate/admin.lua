@@ -2,6 +2,7 @@
 --
 --   POST /push     one transaction (see frames.lua); 507 when memory ends, and then nothing of it was written
 --   GET  /status   which generation and version run, and how full memory is
+--   GET  /zones    how full the zones of limits are
 --   GET  /metrics  handed-over metric blocks, each behind its length
 
 local boot = require "tidegate.boot"
@@ -67,8 +68,11 @@ function _M.status()
     capacity = data:capacity(),
     free = data:free_space(),
     patterns = regex.count(),
-    zones = zones.fill(),
   })
+end
+
+function _M.zones()
+  return answer(200, zones.fill())
 end
 
 function _M.metrics()

@@ -190,7 +190,7 @@ async def exposition(control: ControlPlane) -> bytes:
     if control.applier is not None and control.ready.is_set():
         with contextlib.suppress(DataPlaneError):
             families += _connections(await control.applier.plane.connections(), constant)
-            families += _zones((await control.applier.plane.status()).zones)
+            families += _zones(await control.applier.plane.zones())
         with contextlib.suppress(AgentError):
             families += _processes(await control.usage(), constant)
     families += _controller(control, constant)

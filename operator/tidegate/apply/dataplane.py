@@ -54,7 +54,6 @@ class PlaneStatus(msgspec.Struct, frozen=True):
     capacity: int
     free: int
     patterns: int = 0
-    zones: dict[str, ZoneFill] = {}
     worker_count: int = 0
 
 
@@ -91,6 +90,16 @@ class DataPlane:
 
     async def status(self) -> PlaneStatus:
         return _decode(await self._get("/status"), PlaneStatus)
+
+    async def zones(self) -> dict[str, ZoneFill]:
+        """The limit zones by name."""
+        status, body = await self._call("GET", "/zones")
+        if status != 200:
+            raise DataPlaneError(f"zones was answered {status}")
+        try:
+            return msgspec.json.decode(body, type=dict[str, ZoneFill])
+        except msgspec.DecodeError as error:
+            raise DataPlaneError(f"the data plane's answer was not understood: {error}") from error
 
     async def metrics(self) -> list[bytes]:
         """Blocks of request metrics that were handed over since the last call."""
