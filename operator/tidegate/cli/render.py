@@ -72,12 +72,9 @@ def render_command(
         configuration = Configuration(1, translator.globals, policies, example_runtime(), Capacity(), users)
         sys.stdout.write(render(configuration))
     else:
+        snapshot = translator.snapshot()
         model = RenderedModel(
-            translator.globals,
-            dict(sorted(translator.hosts.items())),
-            dict(sorted(translator.backends.items())),
-            policies,
-            tuple(sorted(translator.certificates)),
+            translator.globals, snapshot.hosts, snapshot.backends, snapshot.policies, tuple(snapshot.certificates)
         )
         print_data(model, output)
     if any(item.severity is Severity.ERROR for item in findings):

@@ -13,7 +13,19 @@ from typing import TypeVar
 import msgspec
 
 from tidegate.findings import Finding, ObjectKey, Severity
-from tidegate.model import CATCH_ALL, Backend, Certificate, CertificateInfo, Globals, Host, Labels, Match, Policy, Route
+from tidegate.model import (
+    CATCH_ALL,
+    Backend,
+    Certificate,
+    CertificateInfo,
+    Globals,
+    Host,
+    Labels,
+    Match,
+    Policy,
+    Route,
+    Snapshot,
+)
 from tidegate.resources.model import Ingress
 from tidegate.settings.resolve import GlobalSettings, read_configmap
 from tidegate.store import Store
@@ -123,6 +135,16 @@ class Translator:
         for digest in self._policies.keys() - users.keys():
             del self._policies[digest]
         return dict(self._policies), users
+
+    def snapshot(self) -> Snapshot:
+        """Everything that is wanted, in the order of its names. No setting needs a server profile yet."""
+        return Snapshot(
+            hosts=dict(sorted(self._published_hosts.items())),
+            backends=dict(sorted(self.backends.items())),
+            certificates=dict(sorted(self._published_certificates.items())),
+            policies=dict(sorted(self.policies()[0].items())),
+            profiles={},
+        )
 
     def users(self) -> frozenset[Users]:
         """The htpasswd files that routes refer to."""
