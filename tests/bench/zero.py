@@ -196,7 +196,8 @@ def _describe(label: str, account: Account, count: int, reloads: int | None) -> 
         f"{label}: {counts['requests']} requests in {account['seconds']:.0f} s ({kinds}; {counts['streams']} streams of"
         f" {STREAM_SIZE / STREAM_RATE:.0f} s) over {count} changes, {count if reloads is None else reloads} reloads:"
         f" {counts['failed']} failed, {counts['retried']} asked once more ({again or 'none'});"
-        f" slowest answer {account['longest'][0] * 1000:.0f} ms ({account['longest'][1]}); the load was up to {account['late'] * 1000:.0f} ms late"
+        f" slowest answer {account['longest'][0] * 1000:.0f} ms ({account['longest'][1]});"
+        f" the load was up to {account['late'] * 1000:.0f} ms late"
     )
     failures = account["failures"]
     return text + ("; first failures: " + "; ".join(failures[:3]) if failures else "")

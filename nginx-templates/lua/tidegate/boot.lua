@@ -43,9 +43,12 @@ function _M.start(text)
   require "resty.core"
   settings = assert(cjson.decode(text))
   local store = require "tidegate.store"
-  require("tidegate.router").configure(settings.router)
-  require("tidegate.balancer").configure(settings.balancer)
-  require("tidegate.metrics").configure(settings.metrics)
+  local router, balancer, metrics = require "tidegate.router", require "tidegate.balancer", require "tidegate.metrics"
+  router.configure(settings.router)
+  balancer.configure(settings.balancer)
+  metrics.configure(settings.metrics)
+  -- for the phases that every request runs through, where `require` would be a call into C each time
+  _G.tidegate = { rewrite = router.rewrite, balance = balancer.balance, log = metrics.log }
   require("tidegate.certificates").configure(settings.certificates)
   require("tidegate.admin")
   require("tidegate.access") -- now: a worker's user may not be allowed to read the file

@@ -314,6 +314,10 @@ class Configuration:
         return "$pass_port" if self.settings.use_forwarded_headers else "$tidegate_port"
 
     @property
+    def host(self) -> str:
+        return "$best_http_host" if self.settings.use_forwarded_headers else "$tidegate_http_host"
+
+    @property
     def forwarded_maps(self) -> list[tuple[str, ForwardedSource]]:
         """Variables that take a forwarded header where one is trusted and present, else what NGINX itself sees."""
         trusted = self.settings.use_forwarded_headers
