@@ -26,7 +26,7 @@ NAMES = {
     "upstream": r"tidegate_[a-z]+",
     "limit_req_zone": r"\$tidegate_limit_key|zone=tidegate_rate_[0-9a-z_]+:\d+m|rate=\d+r/[sm]",
     "limit_conn_zone": r"\$tidegate_limit_key|zone=tidegate_connections_[0-9a-z_]+:\d+m",
-    "location": r"/|=|/push|/status|/metrics|/connections|@policy_[0-9a-f]{16}|@tidegate_[a-z0-9_]+",
+    "location": r"/|=|/push|/status|/zones|/metrics|/connections|@policy_[0-9a-f]{16}|@tidegate_[a-z0-9_]+",
     "proxy_pass": r"https?://tidegate_[a-z]+",
     "server_name": "_",
 }
