@@ -43,7 +43,6 @@ class Group:
 
     name: str
     areas: tuple[str, ...]
-    network: str  # /24 of the backends: each group has its own, so that groups can run side by side
     also: Path | None = None  # a file with more cases, one area/name a line
     flags: tuple[str, ...] = ()
     runner: tuple[str, ...] = ()
@@ -79,7 +78,6 @@ GROUPS = {
                 "headers",
                 "timeouts",
             ),
-            network="127.18.0.0/24",
             also=HERE / "also.txt",
         ),
     )
@@ -116,16 +114,26 @@ def tail(path: Path, lines: int = 30) -> str:
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
 
 
+def free_network() -> str:
+    """A /24 of the loopback range for the backends of one run, so that several can go on side by side."""
+    for octet in random.sample(range(18, 120), 100):
+        with contextlib.suppress(OSError), socket.socket() as backend, socket.socket(type=socket.SOCK_DGRAM) as dns:
+            backend.bind((f"127.{octet}.0.2", 8080))
+            dns.bind((f"127.{octet}.0.20", DNS_PORT))
+            return f"127.{octet}.0.0/24"
+    raise RuntimeError("no free network")
+
+
 class Controller:
     """`tidegate up` on an empty folder; `stop` ends it and everything that it started."""
 
-    def __init__(self, group: Group, folder: Path, log: Path):
+    def __init__(self, group: Group, network: str, folder: Path, log: Path):
         self.http, self.https, self.admin = free_ports()
         self.manifests = folder / "manifests"
         self.manifests.mkdir()
         self.run_dir = folder / "run"
         self.log = log
-        resolver = f"{group.network.rsplit('.', 1)[0]}.20:{DNS_PORT}"
+        resolver = f"{network.rsplit('.', 1)[0]}.20:{DNS_PORT}"
         command = [
             str(TIDEGATE),
             "up",
@@ -192,7 +200,8 @@ def run_cases(group: Group, wanted: list[str]) -> dict[str, dict[str, str]]:
         link = folder / "cases" / f"{case}.yaml"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(CASES / f"{case}.yaml")
-    controller = Controller(group, folder, log)
+    network = free_network()
+    controller = Controller(group, network, folder, log)
     try:
         controller.wait_until_ready()
         command = [
@@ -213,7 +222,7 @@ def run_cases(group: Group, wanted: list[str]) -> dict[str, dict[str, str]]:
             "--ingress-class",
             "nginx",
             "--backend-net",
-            group.network,
+            network,
             "--dns-port",
             str(DNS_PORT),
             "--cases",
