@@ -179,11 +179,26 @@ class ControlPlane:
                 touched |= self._refuse(item)
                 refused = refused or not item.memory
         delta = await self._offload(size, self.translator.update, self.store, touched)
+        delta = await self._completed(delta)
         if first and (names := self.translator.dns_names()):
             delta = await self._with_addresses(delta, names)
         if touched or first or refused:
             records = await self._offload(len(delta.hosts) + len(delta.backends), _records, delta)
             self._publish(delta, records, touched, first)
+
+    async def _completed(self, delta: Delta) -> Delta:
+        """The same with the Secrets and ConfigMaps that nothing referred to before: nothing goes live without them."""
+        while missing := self.store.take_missing():
+            changes = await self._source.complete(missing)
+            if not changes:
+                break
+            touched = await self._offload(len(changes), self.store.apply, changes)
+            later = await self._offload(len(changes), self.translator.update, self.store, touched)
+            delta = delta.followed_by(later)
+        released = frozenset(key for key in self.translator.take_released() if not self.store.is_pinned(key))
+        if released:
+            self.store.apply(self._source.release(released))
+        return delta
 
     async def _with_addresses(self, delta: Delta, names: frozenset[str]) -> Delta:
         """The first state with what DNS says about its names, so that a take-over does not drop their addresses."""

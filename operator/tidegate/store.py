@@ -38,6 +38,8 @@ class Store:
         self._ingresses: dict[ObjectKey, Ingress] = {}
         self._slices: dict[ObjectKey, dict[str, EndpointSlice]] = {}
         self._resolutions: dict[str, Resolution] = {}
+        self._pinned: set[ObjectKey] = set()
+        self._missing: set[ObjectKey] = set()
 
     def __len__(self) -> int:
         return len(self._resources)
@@ -93,11 +95,13 @@ class Store:
     def service(self, namespace: str, name: str) -> Service | None:
         return self._get(ObjectKey("Service", namespace, name), Service)
 
-    def secret(self, namespace: str, name: str) -> Secret | None:
-        return self._get(ObjectKey("Secret", namespace, name), Secret)
+    def secret(self, namespace: str, name: str, *, pin: bool = True) -> Secret | None:
+        """A Secret; one that was asked for with `pin` stays wanted for ever."""
+        return self._referred(ObjectKey("Secret", namespace, name), Secret, pin)
 
-    def configmap(self, namespace: str, name: str) -> ConfigMap | None:
-        return self._get(ObjectKey("ConfigMap", namespace, name), ConfigMap)
+    def configmap(self, namespace: str, name: str, *, pin: bool = True) -> ConfigMap | None:
+        """A ConfigMap; see `secret`."""
+        return self._referred(ObjectKey("ConfigMap", namespace, name), ConfigMap, pin)
 
     def namespace(self, name: str) -> Namespace | None:
         return self._get(ObjectKey("Namespace", "", name), Namespace)
@@ -112,6 +116,22 @@ class Store:
 
     def resolution(self, name: str) -> Resolution | None:
         return self._resolutions.get(name)
+
+    def take_missing(self) -> frozenset[ObjectKey]:
+        """The Secrets and ConfigMaps that were asked for since the last call and are not here."""
+        missing, self._missing = frozenset(self._missing), set()
+        return missing
+
+    def is_pinned(self, key: ObjectKey) -> bool:
+        return key in self._pinned
+
+    def _referred(self, key: ObjectKey, kind: type[R], pin: bool) -> R | None:
+        if pin:
+            self._pinned.add(key)
+        found = self._get(key, kind)
+        if found is None:
+            self._missing.add(key)
+        return found
 
     def _get(self, key: ObjectKey, kind: type[R]) -> R | None:
         found = self._resources.get(key)

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import os
-import pwd
-import resource
-import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from tidegate.admin.server import AdminServer, PortBusyError
-from tidegate.agent.cleanup import end_leftovers
-from tidegate.agent.client import AgentClient, AgentError, AgentUnavailableError
-from tidegate.agent.main import AgentOptions, AgentStartError, RunDirError
-from tidegate.agent.rundir import RunDir
-from tidegate.apply.applier import StartError
-from tidegate.apply.nginx import NginxMissingError, find_binary, probe
-from tidegate.apply.rundir import Lock, RunDirectoryError, closed_parent, default_run_dir, prepare, worker_dir
+from tidegate.admin.server import AdminServer
+from tidegate.agent.main import AgentOptions
+from tidegate.apply.nginx import find_binary
+from tidegate.apply.rundir import Lock, default_run_dir
 from tidegate.cli.common import (
     ConfigMapName,
     ControllerClass,
@@ -35,125 +23,15 @@ from tidegate.cli.common import (
     reference,
 )
 from tidegate.cli.progress import Progress
+from tidegate.cli.serving import address, make_runtime, run_to_end, serve, stop_everything
 from tidegate.control import ControlPlane
 from tidegate.dns import parse_server
 from tidegate.logs import LogFormat, configure
-from tidegate.render.configuration import MetricSettings, Runtime
-from tidegate.render.template import template_folder
-from tidegate.sources.directory import DirectorySource, MissingFolderError
+from tidegate.render.configuration import MetricSettings
+from tidegate.sources.directory import DirectorySource
 from tidegate.translate.options import DEFAULT_PREFIX, Options
 
-log = logging.getLogger("tidegate")
-
-WORKER_USER = "www-data"
-FATAL = (AgentStartError, RunDirError, RunDirectoryError, StartError, PortBusyError, MissingFolderError)
-STOP_GRACE = 30.0  # seconds for requests to end
-STOP_LIMIT = 120.0
-SOCKET_LIMIT = 5.0
 NO_EFFECT = "has no effect on a folder of manifests"
-
-
-def _worker_user(run_dir: Path) -> str | None:
-    """Root lets the workers be somebody else who can reach the run directory; an ordinary user cannot."""
-    if os.geteuid() != 0:
-        return None
-    closed = closed_parent(run_dir)
-    if closed is not None:
-        err.print(
-            f"warning: NGINX's workers run as root, for {closed} is closed to others", style="yellow", markup=False
-        )
-        return "root"
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(WORKER_USER).pw_name
-    return "nobody"
-
-
-def _open_files() -> int:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1_048_576 if hard == resource.RLIM_INFINITY else hard
-
-
-def _address(host: str, port: int) -> str:
-    if not 0 < port < 65536:
-        fail(f"found port {port}, allowed: 1 to 65535", 2)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-async def _stop(run_dir: Path, binary: str) -> int:
-    """End the control plane that runs here, if one does, and what agent and NGINX are left without it."""
-    lock = Lock(run_dir)
-    found = False
-    if (holder := lock.holder()) is not None:
-        found = True
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(holder, signal.SIGTERM)
-        await _until(lambda: lock.holder() != holder, STOP_LIMIT)
-    try:
-        found = await _stop_agent(run_dir) or await end_leftovers(RunDir(run_dir), binary, STOP_GRACE) or found
-    except (AgentError, RunDirError) as error:
-        err.print(str(error), style="bold red", markup=False)
-        return 1
-    if not found:
-        err.print(f"nothing runs in {run_dir}", markup=False)
-    return 0 if found else 1
-
-
-async def _stop_agent(run_dir: Path) -> bool:
-    """End agent and NGINX; whether there was an agent. Returns when its socket is gone."""
-    socket = run_dir / "agent.sock"
-    async with AgentClient(socket) as client:
-        try:
-            await client.stop()
-        except AgentUnavailableError:
-            return False
-    await _until(lambda: not socket.exists(), SOCKET_LIMIT)
-    return True
-
-
-async def _until(condition: Callable[[], bool], limit: float) -> None:
-    deadline = time.monotonic() + limit
-    while True:
-        if condition() or time.monotonic() > deadline:
-            return
-        await asyncio.sleep(0.02)
-
-
-async def _serve(control: ControlPlane, admin: AdminServer, progress: Progress) -> None:
-    """Run until a signal, then end everything. A failure leaves an NGINX that serves alone, for the next run."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await admin.start()
-    running = asyncio.create_task(control.run())
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    running.cancel()
-    failure: BaseException | None = None
-    try:
-        await running
-    except asyncio.CancelledError:
-        pass
-    except BaseException as error:
-        failure = error
-    await admin.stop()
-    serves = control.ready.is_set() or (control.agent is not None and not control.agent.started)
-    if failure is None or not serves:
-        progress.line("stopping")
-        with contextlib.suppress(AgentError):
-            await _stop_agent(control.run_dir)
-        if control.agent is not None:
-            await control.agent.wait()
-    else:
-        progress.line("NGINX goes on serving; `tidegate up` takes it over, `tidegate up --stop` ends it", "yellow")
-    if failure is not None:
-        raise failure
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 def up(
@@ -219,7 +97,7 @@ def up(
     configure(log_format, verbosity)
     run_dir = (run_dir or default_run_dir()).absolute()
     if stop:
-        raise typer.Exit(asyncio.run(_stop(run_dir, nginx_binary)))
+        raise typer.Exit(asyncio.run(stop_everything(run_dir, nginx_binary)))
     if folder is None:
         fail("a folder of manifests is missing", 2)
     if not folder.is_dir():
@@ -271,44 +149,25 @@ def up(
 
     lock = Lock(run_dir)
 
-    async def run() -> None:
-        features = await probe(nginx_binary)
-        user = _worker_user(run_dir)
-        await asyncio.to_thread(prepare, run_dir, user)
-        lock.take()
-        runtime = Runtime(
-            run_dir=str(run_dir),
-            lua_dir=str(template_folder() / "lua"),
-            features=features,
-            http_addresses=(_address(http_address, http_port),),
-            https_addresses=(_address(http_address, https_port),),
-            workers=workers or os.cpu_count() or 1,
-            user=user or "",
-            worker_dir=str(worker_dir(run_dir)) if user else "",
-            open_files=_open_files(),
+    async def main() -> None:
+        runtime = await make_runtime(
+            run_dir,
+            lock,
+            nginx_binary,
+            (address(http_address, http_port),),
+            (address(http_address, https_port),),
+            workers=workers,
             metrics=metrics,
         )
         progress = Progress(
-            f"http://{_address(http_address, http_port)}",
-            f"http://{_address(healthz_host, healthz_port)}",
+            f"http://{address(http_address, http_port)}",
+            f"http://{address(healthz_host, healthz_port)}",
             as_log=log_format is LogFormat.JSON,
         )
         source = DirectorySource(folder, ingress_class=ingress_class, controller_class=controller_class)
         agent_options = AgentOptions(run_dir, find_binary(nginx_binary))
         control = ControlPlane(source, options, runtime, agent_options, dns_servers=servers, on_change=progress.changed)
         progress.control = control
-        await _serve(control, AdminServer(control, healthz_host, healthz_port, health_check_path), progress)
+        await serve(control, AdminServer(control, healthz_host, healthz_port, health_check_path), progress)
 
-    try:
-        asyncio.run(run())
-    except NginxMissingError as error:
-        fail(str(error))
-    except FATAL as error:
-        fail(str(error))
-    except BaseExceptionGroup as group:
-        cause = _first(group)
-        if not isinstance(cause, FATAL):
-            raise
-        fail(str(cause))
-    finally:
-        lock.give_up()
+    run_to_end(main, lock)

@@ -16,7 +16,7 @@ from pathlib import Path
 import watchfiles
 
 from tidegate.findings import ObjectKey
-from tidegate.resources.changes import SourceUpdate
+from tidegate.resources.changes import Change, SourceUpdate
 from tidegate.sources import tree
 from tidegate.sources.entries import FileContent, read_text
 from tidegate.sources.folder import Folder
@@ -54,6 +54,14 @@ class DirectorySource:
         folder = Folder(ingress_class=ingress_class, controller_class=controller_class, created_before=created_before)
         self._reader = FolderReader(root, folder, clock)
         self._root = root
+
+    async def complete(self, missing: frozenset[ObjectKey]) -> tuple[Change, ...]:
+        """Nothing: all that the folder has is delivered."""
+        return ()
+
+    def release(self, keys: frozenset[ObjectKey]) -> tuple[Change, ...]:
+        """Nothing: what is in the folder stays."""
+        return ()
 
     async def updates(self) -> AsyncGenerator[SourceUpdate, None]:
         """The complete state, then changes to it as they happen; to be iterated once, and closed.

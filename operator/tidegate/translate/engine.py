@@ -62,6 +62,17 @@ class Delta(msgspec.Struct, frozen=True):
     def empty(self) -> bool:
         return not (self.hosts or self.backends or self.certificates or self.views or self.globals_changed)
 
+    def followed_by(self, later: Delta) -> Delta:
+        """What both changed together."""
+        return Delta(
+            self.hosts | later.hosts,
+            self.backends | later.backends,
+            self.certificates | later.certificates,
+            self.accepted | later.accepted,
+            self.views | later.views,
+            self.globals_changed or later.globals_changed,
+        )
+
 
 T = TypeVar("T")
 
@@ -153,6 +164,10 @@ class Translator:
     def dns_names(self) -> frozenset[str]:
         """Host names whose addresses are wanted."""
         return frozenset(self._names)
+
+    def take_released(self) -> frozenset[ObjectKey]:
+        """The objects that nothing refers to any more, since the last call."""
+        return self._dependencies.take_released()
 
     def default_route(self) -> DefaultRoute:
         name = self.default_backend

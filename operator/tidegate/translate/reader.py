@@ -24,6 +24,7 @@ class Dependencies:
     def __init__(self) -> None:
         self._units: defaultdict[ObjectKey, set[Unit]] = defaultdict(set)
         self._keys: dict[Unit, set[ObjectKey]] = {}
+        self._released: set[ObjectKey] = set()
 
     def replace(self, unit: Unit, keys: set[ObjectKey]) -> None:
         """The unit was translated anew and read exactly these keys."""
@@ -31,12 +32,18 @@ class Dependencies:
             self._units[key].discard(unit)
             if not self._units[key]:
                 del self._units[key]
+                self._released.add(key)
         for key in keys:
             self._units[key].add(unit)
         if keys:
             self._keys[unit] = keys
         else:
             self._keys.pop(unit, None)
+
+    def take_released(self) -> frozenset[ObjectKey]:
+        """The keys that nobody reads any more, and somebody read at the last call."""
+        released, self._released = self._released, set()
+        return frozenset(key for key in released if key not in self._units)
 
     def of(self, key: ObjectKey) -> set[Unit]:
         return self._units.get(key, set())
@@ -55,11 +62,11 @@ class Reader:
 
     def secret(self, namespace: str, name: str) -> Secret | None:
         self.read.add(ObjectKey("Secret", namespace, name))
-        return self._store.secret(namespace, name)
+        return self._store.secret(namespace, name, pin=False)
 
     def configmap(self, namespace: str, name: str) -> ConfigMap | None:
         self.read.add(ObjectKey("ConfigMap", namespace, name))
-        return self._store.configmap(namespace, name)
+        return self._store.configmap(namespace, name, pin=False)
 
     def slices(self, namespace: str, service: str) -> list[EndpointSlice]:
         self.read.add(endpoints_key(namespace, service))

@@ -359,6 +359,7 @@ def test_the_translator_remembers_nothing_of_units_that_are_gone() -> None:
         item = ingress(f"i{number}", path("/", f"s{number}"), host=f"h{number}.test", server_alias=f"x{number}.test")
         world.put(item)
         world.delete(item)
+    assert ObjectKey("Service", "n", "s0") in world.translator.take_released()
     assert sizes(world.translator) == before
 
 

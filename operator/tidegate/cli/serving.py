@@ -1,0 +1,203 @@
+"""What `up` and `run` do alike: prepare a run directory and an NGINX, serve until a signal, end everything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import resource
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from tidegate.admin.server import AdminServer, PortBusyError
+from tidegate.agent.cleanup import end_leftovers
+from tidegate.agent.client import AgentClient, AgentError, AgentUnavailableError
+from tidegate.agent.main import AgentStartError, RunDirError
+from tidegate.agent.rundir import RunDir
+from tidegate.apply.applier import StartError
+from tidegate.apply.nginx import NginxMissingError, probe
+from tidegate.apply.rundir import Lock, RunDirectoryError, closed_parent, prepare, worker_dir
+from tidegate.cli.common import err, fail
+from tidegate.cli.progress import Progress
+from tidegate.control import ControlPlane
+from tidegate.render.configuration import MetricSettings, Runtime
+from tidegate.render.template import template_folder
+from tidegate.sources.directory import MissingFolderError
+
+WORKER_USER = "www-data"
+FATAL: tuple[type[Exception], ...] = (
+    AgentStartError,
+    MissingFolderError,
+    NginxMissingError,
+    PortBusyError,
+    RunDirError,
+    RunDirectoryError,
+    StartError,
+)
+"""What ends the program with a message instead of a trace."""
+STOP_GRACE = 30.0  # seconds for requests to end
+STOP_LIMIT = 120.0
+SOCKET_LIMIT = 5.0
+
+
+def _worker_user(run_dir: Path) -> str | None:
+    """Root lets the workers be somebody else who can reach the run directory; an ordinary user cannot."""
+    if os.geteuid() != 0:
+        return None
+    closed = closed_parent(run_dir)
+    if closed is not None:
+        err.print(
+            f"warning: NGINX's workers run as root, for {closed} is closed to others", style="yellow", markup=False
+        )
+        return "root"
+    with contextlib.suppress(KeyError):
+        return pwd.getpwnam(WORKER_USER).pw_name
+    return "nobody"
+
+
+def _open_files() -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1_048_576 if hard == resource.RLIM_INFINITY else hard
+
+
+def address(host: str, port: int) -> str:
+    if not 0 < port < 65536:
+        fail(f"found port {port}, allowed: 1 to 65535", 2)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def stop_everything(run_dir: Path, binary: str) -> int:
+    """End the control plane that runs here, if one does, and what agent and NGINX are left without it."""
+    lock = Lock(run_dir)
+    found = False
+    if (holder := lock.holder()) is not None:
+        found = True
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(holder, signal.SIGTERM)
+        await _until(lambda: lock.holder() != holder, STOP_LIMIT)
+    try:
+        found = await _stop_agent(run_dir) or await end_leftovers(RunDir(run_dir), binary, STOP_GRACE) or found
+    except (AgentError, RunDirError) as error:
+        err.print(str(error), style="bold red", markup=False)
+        return 1
+    if not found:
+        err.print(f"nothing runs in {run_dir}", markup=False)
+    return 0 if found else 1
+
+
+async def _stop_agent(run_dir: Path) -> bool:
+    """End agent and NGINX; whether there was an agent. Returns when its socket is gone."""
+    socket = run_dir / "agent.sock"
+    async with AgentClient(socket) as client:
+        try:
+            await client.stop()
+        except AgentUnavailableError:
+            return False
+    await _until(lambda: not socket.exists(), SOCKET_LIMIT)
+    return True
+
+
+async def _until(condition: Callable[[], bool], limit: float) -> None:
+    deadline = time.monotonic() + limit
+    while True:
+        if condition() or time.monotonic() > deadline:
+            return
+        await asyncio.sleep(0.02)
+
+
+async def make_runtime(
+    run_dir: Path,
+    lock: Lock,
+    nginx_binary: str,
+    http: tuple[str, ...],
+    https: tuple[str, ...],
+    *,
+    workers: int,
+    metrics: MetricSettings,
+) -> Runtime:
+    """A run directory that is ours, and what NGINX can do. Raises one of FATAL."""
+    features = await probe(nginx_binary)
+    user = _worker_user(run_dir)
+    await asyncio.to_thread(prepare, run_dir, user)
+    lock.take()
+    return Runtime(
+        run_dir=str(run_dir),
+        lua_dir=str(template_folder() / "lua"),
+        features=features,
+        http_addresses=http,
+        https_addresses=https,
+        workers=workers or os.cpu_count() or 1,
+        user=user or "",
+        worker_dir=str(worker_dir(run_dir)) if user else "",
+        open_files=_open_files(),
+        metrics=metrics,
+    )
+
+
+async def serve(
+    control: ControlPlane, admin: AdminServer, progress: Progress, companions: Sequence[Awaitable[None]] = ()
+) -> None:
+    """Run until a signal, then end everything. A failure leaves an NGINX that serves alone, for the next run.
+
+    `companions` run beside the control plane, and are cancelled before it.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await admin.start()
+    running = asyncio.create_task(control.run())
+    beside = [asyncio.ensure_future(companion) for companion in companions]
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({running, stopping, *beside}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for task in beside:
+        task.cancel()
+    ended = await asyncio.gather(*beside, return_exceptions=True)
+    failure: BaseException | None = next((item for item in ended if isinstance(item, Exception)), None)
+    running.cancel()
+    try:
+        await running
+    except asyncio.CancelledError:
+        pass
+    except BaseException as error:
+        failure = error
+    await admin.stop()
+    serves = control.ready.is_set() or (control.agent is not None and not control.agent.started)
+    if failure is None or not serves:
+        progress.line("stopping")
+        with contextlib.suppress(AgentError):
+            await _stop_agent(control.run_dir)
+        if control.agent is not None:
+            await control.agent.wait()
+    else:
+        progress.line("NGINX goes on serving; `tidegate up` takes it over, `tidegate up --stop` ends it", "yellow")
+    if failure is not None:
+        raise failure
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+def run_to_end(main: Callable[[], Awaitable[None]], lock: Lock) -> None:
+    """Run a program; what is fatal ends it with a message and status 1."""
+
+    async def run() -> None:
+        await main()
+
+    try:
+        asyncio.run(run())
+    except FATAL as error:
+        fail(str(error))
+    except BaseExceptionGroup as group:
+        cause = _first(group)
+        if not isinstance(cause, FATAL):
+            raise
+        fail(str(cause))
+    finally:
+        lock.give_up()

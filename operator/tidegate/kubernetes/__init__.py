@@ -1,0 +1,1 @@
+"""The Kubernetes API: kinds, a client, leader election, status and Events. Knows neither model nor NGINX."""
