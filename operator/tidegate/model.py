@@ -198,10 +198,14 @@ class RateLimit(msgspec.Struct, frozen=True, order=True, gc=False):
     burst: int
 
 
-class Upstream(msgspec.Struct, frozen=True, order=True, gc=False):
+Protocol = Literal["http", "https", "auto", "grpc", "grpcs", "fcgi"]
+"""What a backend speaks; `auto` is http or https, as the client does."""
+
+
+class Upstream(msgspec.Struct, frozen=True, gc=False):
     """What makes a kept-alive connection to an endpoint reusable: the protocol and all of its TLS settings."""
 
-    protocol: Literal["http", "https"] = "http"
+    protocol: Protocol = "http"
 
 
 class Policy(msgspec.Struct, frozen=True, gc=False):
@@ -259,6 +263,9 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     upstream_keepalive_time: float = 3600
     upstream_keepalive_timeout: int = 60
     upstream_keepalive_requests: int = 10000
+    grpc_buffer_size: int = 0  # 0: NGINX's own
+    proxy_headers_hash_max_size: int = 512
+    proxy_headers_hash_bucket_size: int = 64
     hsts: str = "max-age=31536000; includeSubDomains"  # empty: the header of the backend passes
     generate_request_id: bool = True
     add_original_uri: bool = False

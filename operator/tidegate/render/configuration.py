@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tidegate.model import Globals, Policy, RateLimit
+from tidegate.render.upstreams import MODULES, UpstreamBlock, blocks_of, next_conditions, target_of
 
 MIB = 1024 * 1024
 ZONE_NODE = 128  # bytes that one client takes in a limit zone (NGINX's slab for a key of up to 40 bytes)
@@ -97,19 +98,26 @@ class PolicyLocation:
 
     digest: str
     policy: Policy
-    upstream: str
     rates: tuple[RateUse, ...]
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.policy, name)
 
     @property
-    def scheme(self) -> str:
-        return self.policy.upstream.protocol
+    def module(self) -> str:
+        return MODULES[self.policy.upstream.protocol]
+
+    @property
+    def target(self) -> str:
+        return target_of(self.policy.upstream)
+
+    @property
+    def next_conditions(self) -> tuple[str, ...]:
+        return next_conditions(self.module, self.policy.next_upstream)
 
     @property
     def own_headers(self) -> bool:
-        return self.policy.auth or self.policy.own_host
+        return self.policy.auth or self.policy.own_host or self.module != "proxy"
 
 
 @dataclass(frozen=True)
@@ -349,11 +357,44 @@ class Configuration:
     def connection_header(self) -> str:
         return "" if self.settings.upstream_keepalive else "close"
 
+    def request_headers(self, policy: PolicyLocation | None) -> list[tuple[str, str]]:
+        """What a backend is told of a request, and what no client may say: names and NGINX's texts of values."""
+        own_host = policy is not None and policy.policy.own_host
+        rows = [
+            ("Host", "$tidegate_upstream_host" if own_host else self.host),
+            ("X-Request-ID", "$req_id"),
+            ("X-Real-IP", "$remote_addr"),
+            ("X-Forwarded-For", "$forwarded_for" if self.full_forwarded_for else "$remote_addr"),
+            ("X-Forwarded-Host", self.host),
+            ("X-Forwarded-Port", self.port),
+            ("X-Forwarded-Proto", self.scheme),
+            ("X-Forwarded-Scheme", self.scheme),
+            ("X-Scheme", self.scheme),
+            ("X-Original-Forwarded-For", self.forwarded_for_variable),
+            ("X-Original-Forwarded-Host", self.forwarded_host_variable),
+        ]
+        if policy is None or policy.module == "proxy":  # the other protocols know neither
+            rows += [("Upgrade", "$tidegate_upgrade"), ("Connection", "$connection_upgrade")]
+        cleared = [
+            "HTTP2-Settings",
+            "Proxy",
+            "ssl-client-verify",
+            "ssl-client-subject-dn",
+            "ssl-client-issuer-dn",
+            "ssl-client-cert",
+        ]
+        if policy is not None and policy.policy.auth:
+            cleared.append("Authorization")
+        rows += [(name, '""') for name in cleared]
+        if self.settings.add_original_uri:
+            rows.append(("X-Original-URI", "$request_uri"))
+        return rows
+
     # -- policies -----------------------------------------------------------------------------------------------
 
     def _location(self, digest: str, policy: Policy) -> PolicyLocation:
         rates = tuple(RateUse(self._zone_of(limit).name, limit.burst) for limit in policy.rates)
-        return PolicyLocation(digest, policy, f"tidegate_{policy.upstream.protocol}", rates)
+        return PolicyLocation(digest, policy, rates)
 
     @property
     def default_policy(self) -> PolicyLocation:
@@ -376,9 +417,14 @@ class Configuration:
         return [self._location(digest, policy) for digest, policy in self._policies.items()]
 
     @property
-    def upstreams(self) -> list[dict[str, str]]:
+    def upstreams(self) -> list[UpstreamBlock]:
         """One Lua-balanced upstream for each set of settings that a kept-alive connection must share."""
-        return [{"name": "tidegate_http"}, {"name": "tidegate_https"}]
+        return blocks_of(self._policies.values())
+
+    @property
+    def upstream_ssl_protocols(self) -> tuple[str, ...]:
+        """Where no setting says so; the default of newer versions of NGINX."""
+        return ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 
     def _users_of(self, rate: tuple[int, str]) -> int:
         return sum(

@@ -18,7 +18,6 @@ from tidegate.model import (
     Rewrite,
     Route,
     TLSRedirect,
-    Upstream,
 )
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
@@ -29,6 +28,7 @@ from tidegate.translate.backends import BackendName
 from tidegate.translate.globals import busy_buffers, next_upstream, temp_file_size
 from tidegate.translate.options import Options
 from tidegate.translate.reader import Reader
+from tidegate.translate.upstreams import upstream_of
 
 MOST_CONNECTIONS = 65535  # NGINX knows no higher limit
 
@@ -178,7 +178,7 @@ def _policy(location: Location, context: RouteContext, auth: bool, access: bool)
         next_upstream=next_upstream(settings.get(ann.PROXY_NEXT_UPSTREAM), context.globals),
         next_upstream_timeout=settings.get(ann.PROXY_NEXT_UPSTREAM_TIMEOUT),
         tries=settings.get(ann.PROXY_NEXT_UPSTREAM_TRIES),
-        upstream=Upstream("https" if settings.get(ann.BACKEND_PROTOCOL) == "HTTPS" and location.backend else "http"),
+        upstream=upstream_of(settings, own=location.backend is not None),
         rates=_rates(settings),
         connections=min(max(settings.get(ann.LIMIT_CONNECTIONS), 0), MOST_CONNECTIONS),
         limit_rate=max(settings.get(ann.LIMIT_RATE), 0) if buffering else 0,
@@ -215,15 +215,6 @@ def held_route(location: Location, match: Match) -> RouteResult:
     closed = location.view.hold is not Hold.NOT_FOUND
     route = Route(match, location.path, labels_of(location), status=503 if closed else 0, refused=not closed)
     return RouteResult(route, None, (), None, ())
-
-
-def _unsupported_protocol(location: Location, context: RouteContext) -> tuple[Finding, ...]:
-    protocol = location.view.settings.get(ann.BACKEND_PROTOCOL)
-    if protocol in ("HTTP", "HTTPS"):
-        return ()
-    field = _field(location.view, "backend-protocol", context)
-    message = f"found {protocol}, supported so far: HTTP and HTTPS; HTTP is spoken"
-    return (Finding(location.view.ingress.key, field, Severity.WARNING, "NotYetSupported", message),)
 
 
 def build_route(
@@ -280,7 +271,7 @@ def build_route(
         intercepts=bool(policy.intercept),
     )
     backends = [item for item in (location.backend, canary[1] if canary else None, fallback) if item]
-    findings = _unsupported_protocol(location, context)
+    findings: tuple[Finding, ...] = ()
     if complaint:
         field = _field(view, "auth-secret", context)
         findings += (Finding(view.ingress.key, field, Severity.WARNING, "InvalidUsers", complaint),)

@@ -176,7 +176,6 @@ GRPC_BUFFER_SIZE_KB: Final = _UPSTREAMS.setting(
     LiteralInt(0, 2**20, "kilobytes"),
     0,
     "Kilobytes for reading a gRPC answer; 0: NGINX's default.",
-    support=_NOT_YET,
 )
 CUSTOM_HTTP_ERRORS: Final = _FAMILY.setting(
     "custom-http-errors",
@@ -191,10 +190,10 @@ DISABLE_PROXY_INTERCEPT_ERRORS: Final = _FAMILY.setting(
     "Whether errors made by backends pass, so that only NGINX's own ones are replaced.",
 )
 PROXY_HEADERS_HASH_MAX_SIZE: Final = _UPSTREAMS.setting(
-    "proxy-headers-hash-max-size", LiteralInt(1, 2**24), 512, "Size of an NGINX hash table.", support=_NOT_YET
+    "proxy-headers-hash-max-size", LiteralInt(1, 2**24), 512, "Size of an NGINX hash table."
 )
 PROXY_HEADERS_HASH_BUCKET_SIZE: Final = _UPSTREAMS.setting(
-    "proxy-headers-hash-bucket-size", LiteralInt(1, 2**16), 64, "Bucket size of an NGINX hash table.", support=_NOT_YET
+    "proxy-headers-hash-bucket-size", LiteralInt(1, 2**16), 64, "Bucket size of an NGINX hash table."
 )
 PROXY_SSL_LOCATION_ONLY: Final = _FAMILY.setting(
     "proxy-ssl-location-only",
