@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
 import logging
 import struct
@@ -16,9 +17,10 @@ from typing import TypeVar
 import msgspec
 from cryptography import x509
 
+from tidegate.agent.attach import find_agent
 from tidegate.agent.client import AgentError
-from tidegate.agent.main import AgentHandle, AgentOptions, AgentStartError, RunDirError, spawn_agent
-from tidegate.agent.protocol import ProcessUsage
+from tidegate.agent.main import AgentHandle, AgentOptions, AgentStartError, RunDirError
+from tidegate.agent.protocol import Machine, ProcessUsage
 from tidegate.apply.applier import Applied, Applier, Refused
 from tidegate.apply.dataplane import DataPlaneError
 from tidegate.apply.records import Record, backend_record, certificate_record, globals_record, host_record
@@ -79,8 +81,12 @@ class ControlPlane:
         *,
         dns_servers: tuple[tuple[str, int], ...] = (),
         on_change: Callable[[ChangeRecord | None], None] | None = None,
+        external_agent: bool = False,
     ) -> None:
+        """`external_agent`: it is somebody else's to start and end."""
         self.options, self.runtime = options, runtime
+        self.external_agent = external_agent
+        self.stopping = False  # told to end: health fails, all else goes on
         self.run_dir: Path = agent_options.run_dir
         self._source, self._agent_options = source, agent_options
         self._accepted = AcceptedFile(self.run_dir / "state" / "accepted.json")
@@ -115,7 +121,8 @@ class ControlPlane:
     async def run(self) -> None:
         """Start the agent and keep everything going. Raises StartError, AgentStartError, MissingFolderError."""
         gc.disable()  # the first state is all growth: looking through it again and again would hold the event loop
-        self.agent = await spawn_agent(self._agent_options)
+        self.agent = await find_agent(self._agent_options, external=self.external_agent)
+        self._fit_runtime(self.agent.status.machine)
         client = self.agent.client()
         self.applier = Applier(
             self.run_dir,
@@ -138,6 +145,11 @@ class ControlPlane:
             await self._resolver.close()
             await self.applier.close()
             await client.close()
+
+    def _fit_runtime(self, machine: Machine) -> None:
+        """What NGINX may use is known where it runs."""
+        workers = self.runtime.workers or machine.cores
+        self.runtime = dataclasses.replace(self.runtime, workers=workers, open_files=machine.open_files)
 
     # -- from the source to the model ---------------------------------------------------------------------------------
 
@@ -336,16 +348,16 @@ class ControlPlane:
                     self._on_change(record)
 
     async def _watch_agent(self) -> None:
-        """Start the agent again when it is gone, and look again when NGINX was."""
+        """Bring the agent back when it is gone, and look again when it or NGINX was."""
         assert self.agent is not None
-        seen = (await self._agent_status()) or (0, 0)
+        seen = (await self._agent_status()) or ("", 0)
         while True:
             await asyncio.sleep(WATCH_AGENT)
             now = await self._agent_status()
             if now is None:
-                log.warning("the agent does not answer, starting it again")
+                log.warning("the agent does not answer%s", "" if self.external_agent else ", starting it again")
                 try:
-                    self.agent = await spawn_agent(self._agent_options)
+                    self.agent = await find_agent(self._agent_options, external=self.external_agent)
                 except (AgentError, AgentStartError, RunDirError, OSError) as error:
                     log.error("the agent cannot be started: %s", error)
             elif now != seen:
@@ -359,7 +371,7 @@ class ControlPlane:
         async with self.agent.client() as client:
             return await client.usage()
 
-    async def _agent_status(self) -> tuple[int, int] | None:
+    async def _agent_status(self) -> tuple[str, int] | None:
         assert self.agent is not None
         client = self.agent.client()
         try:
@@ -368,7 +380,7 @@ class ControlPlane:
             return None
         finally:
             await client.close()
-        return status.agent_pid, status.restarts
+        return status.instance, status.restarts
 
     async def _drain_metrics(self) -> None:
         while True:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +14,17 @@ from dataplane import Server, until
 from tidegate.agent.orphans import is_alive
 from tidegate.cli.main import app
 from typer.testing import CliRunner
-from up import Up, ingress, running, service, tidegate
+from up import (
+    Up,
+    as_user,
+    ingress,
+    plain_environment,
+    plain_program,
+    python_of_others,
+    running,
+    service,
+    tidegate,
+)
 
 TIME = re.compile(r"^\d\d:\d\d:\d\d ")
 
@@ -103,29 +110,11 @@ def test_the_run_directory_is_closed_to_others() -> None:
         assert (up.run / "tls" / "default.pem").stat().st_mode & 0o077 == 0
 
 
-NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-
-
-def python_of_nobody() -> str:
-    """A Python of this version that an ordinary user can run: the one of the tests may be in root's home."""
-    if os.geteuid() != 0 or shutil.which("setpriv") is None:
-        pytest.skip("needs root and setpriv")
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    program = f"import sys; assert sys.version.startswith('{version}.')"
-    for python in (sys.executable, f"/usr/bin/python{version}"):
-        command = [*NOBODY, "sh", "-c", 'exec "$0" -c "$1"', python, program]
-        if subprocess.run(command, capture_output=True).returncode == 0:
-            return python
-    pytest.skip("an ordinary user can run no Python of this version here")
-
-
 def test_an_ordinary_user_can_run_it() -> None:
-    python = python_of_nobody()
+    python = python_of_others()
     with Server("echo") as server, Up() as up:
         os.chown(up.base, 65534, 65534)
-        up.before = [*NOBODY, python, "-c", "from tidegate.cli.main import main; main()"]
-        up.program = []
-        up.env = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "HOME": str(up.base)}
+        up.before, up.program, up.env = as_user(65534, 65534), plain_program(python), plain_environment(up.base)
         up.start(service("echo", server.port), ingress("shop", "shop.test", limit_rps="50"))
         assert up.backend_of("shop.test") == "echo"
         assert {path.stat().st_uid for path in [up.run, *up.run.iterdir()]} == {65534}

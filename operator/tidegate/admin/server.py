@@ -44,6 +44,7 @@ class AdminServer:
         self.app = web.Application()
         routes: list[tuple[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]] = [
             (health_path, self._healthz),
+            ("/livez", self._livez),
             ("/readyz", self._readyz),
             ("/metrics", self._metrics),
             ("/check_endpoint", self._check_endpoint),
@@ -81,6 +82,8 @@ class AdminServer:
 
     async def _healthz(self, request: web.Request) -> web.Response:
         control = self._control
+        if control.stopping:
+            return web.Response(status=500, text="stopping\n")
         if control.agent is None:
             return web.Response(status=500, text="no agent\n")
         client = control.agent.client()
@@ -94,8 +97,12 @@ class AdminServer:
             return web.Response(status=500, text="NGINX does not run\n")
         return web.Response(text="ok\n")
 
+    async def _livez(self, request: web.Request) -> web.Response:
+        """Whether this process is well, whatever NGINX does: it would not help NGINX to end it."""
+        return web.Response(text="ok\n")
+
     async def _readyz(self, request: web.Request) -> web.Response:
-        ready = self._control.ready.is_set()
+        ready = self._control.ready.is_set() and not self._control.stopping
         return web.Response(status=200 if ready else 503, text="ok\n" if ready else "not yet\n")
 
     # -- metrics ------------------------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from pathlib import Path
 import msgspec
 
 from tidegate.agent.client import AgentClient, AgentError
+from tidegate.agent.console import Console
+from tidegate.agent.health import HealthPortError, HealthServer
 from tidegate.agent.process import Reaper, become_subreaper
 from tidegate.agent.protocol import AgentStatus
 from tidegate.agent.rundir import RunDir, RunDirError
@@ -25,13 +27,21 @@ log = logging.getLogger("tidegate.agent")
 
 
 class AgentOptions(msgspec.Struct, frozen=True):
-    """How an agent runs. `worker_user` owns the run directory when the agent is root."""
+    """How an agent runs. `worker_user` owns the run directory when the agent is root. Times are in seconds.
+
+    `shared`: the control plane is another user of the same group. `drain`: how long NGINX still serves after a signal
+    to stop. `health`: where probes are answered. `console`: NGINX's messages go to stderr.
+    """
 
     run_dir: Path
     nginx_binary: str = "nginx"
     worker_user: str | None = None
     stop_timeout: float = 30.0
     confirm_timeout: float = 30.0
+    shared: bool = False
+    drain: float = 0.0
+    health: tuple[str, int] | None = None
+    console: bool = False
 
 
 class AgentStartError(Exception):
@@ -47,7 +57,9 @@ async def run_agent(options: AgentOptions) -> None:
     binary = shutil.which(options.nginx_binary, path=_search_path())
     if binary is None:
         raise AgentStartError(f"there is no NGINX: {options.nginx_binary!r} was not found on PATH")
-    run_dir = RunDir(options.run_dir)
+    if options.shared and os.geteuid() == 0:
+        raise AgentStartError("root shares no run directory: run the agent as an ordinary user")
+    run_dir = RunDir(options.run_dir, shared=options.shared)
     run_dir.prepare(options.worker_user)
     run_dir.lock()
     loop = asyncio.get_running_loop()
@@ -55,15 +67,21 @@ async def run_agent(options: AgentOptions) -> None:
     reaper = Reaper(loop)
     supervisor = Supervisor(run_dir, reaper, binary=binary, confirm_timeout=options.confirm_timeout)
     server = Server(supervisor, run_dir, options.stop_timeout)
+    health = HealthServer(supervisor, run_dir, *options.health) if options.health else None
+    console = asyncio.create_task(Console(run_dir.error_log, sys.stderr.buffer).run()) if options.console else None
     stops: set[asyncio.Task[None]] = set()
 
-    async def stop(grace: float) -> None:
-        await supervisor.stop(grace)
+    async def stop(drain: float) -> None:
+        if drain:
+            log.info("serving for %g s more", drain)
+            supervisor.drain()
+            await asyncio.sleep(drain)
+        await supervisor.stop(options.stop_timeout)
         server.finished.set()
 
     def on_signal(sig: signal.Signals) -> None:
         log.info("%s: stopping", sig.name)
-        stops.add(asyncio.create_task(stop(options.stop_timeout)))
+        stops.add(asyncio.create_task(stop(0 if stops else options.drain)))  # a second one will not wait
 
     for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         loop.add_signal_handler(sig, on_signal, sig)
@@ -71,10 +89,19 @@ async def run_agent(options: AgentOptions) -> None:
     try:
         await supervisor.start()
         await server.start()
+        if health is not None:
+            await health.start()
         log.info("agent %d owns %s", os.getpid(), run_dir.path)
         await server.finished.wait()
+    except HealthPortError as error:
+        raise AgentStartError(str(error)) from error
     finally:
         await server.close()
+        if health is not None:
+            await health.close()
+        if console is not None:
+            console.cancel()
+            await asyncio.wait([console])
         reaper.close()
         run_dir.unlock()
 
@@ -115,7 +142,8 @@ class AgentHandle:
         return True
 
 
-async def _answering(run_dir: RunDir) -> AgentStatus | None:
+async def answering(run_dir: RunDir) -> AgentStatus | None:
+    """The status of a run directory's agent, or None where none answers."""
     async with AgentClient(run_dir.agent_socket, timeout=5.0) as client:
         with contextlib.suppress(AgentError):
             return await client.status()
@@ -128,7 +156,7 @@ async def spawn_agent(options: AgentOptions, *, limit: float = 30.0) -> AgentHan
     It outlives this process. What it says goes to `logs/agent.log`. Returns once it answers.
     """
     run_dir = RunDir(options.run_dir)
-    if (status := await _answering(run_dir)) is not None:
+    if (status := await answering(run_dir)) is not None:
         return AgentHandle(run_dir, status, None)
     run_dir.prepare(options.worker_user)
     argv = [
@@ -151,7 +179,7 @@ async def spawn_agent(options: AgentOptions, *, limit: float = 30.0) -> AgentHan
     loop = asyncio.get_running_loop()
     deadline = loop.time() + limit
     while True:
-        if (status := await _answering(run_dir)) is not None:
+        if (status := await answering(run_dir)) is not None:
             return AgentHandle(run_dir, status, process if status.agent_pid == process.pid else None)
         if process.poll() is not None or loop.time() > deadline:
             said = run_dir.agent_log.read_bytes()[offset:].decode(errors="replace").strip()
@@ -163,4 +191,4 @@ async def spawn_agent(options: AgentOptions, *, limit: float = 30.0) -> AgentHan
         await asyncio.sleep(0.01)
 
 
-__all__ = ["AgentHandle", "AgentOptions", "AgentStartError", "RunDirError", "run_agent", "spawn_agent"]
+__all__ = ["AgentHandle", "AgentOptions", "AgentStartError", "RunDirError", "answering", "run_agent", "spawn_agent"]

@@ -38,11 +38,20 @@ class Reaper:
         loop.add_signal_handler(signal.SIGCHLD, self.reap)
 
     def spawn(
-        self, argv: Sequence[str], output: IO[bytes], cwd: Path, env: dict[str, str]
+        self, argv: Sequence[str], output: IO[bytes], cwd: Path, env: dict[str, str], *, own_stdout: bool = False
     ) -> tuple[int, asyncio.Future[int]]:
-        """Starts a child in a session of its own; the future is its exit status (negative: the signal)."""
+        """Starts a child in a session of its own; the future is its exit status (negative: the signal).
+
+        What it says goes to `output`; with `own_stdout` its stdout is this process's.
+        """
         child = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd, env=env, start_new_session=True
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=None if own_stdout else output,
+            stderr=output,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
         )
         future: asyncio.Future[int] = self._loop.create_future()
         self._children[child.pid] = (child, future)
@@ -134,6 +143,10 @@ class Nginx:
         return code == 0, text
 
     def start(self) -> tuple[int, asyncio.Future[int]]:
-        """Starts NGINX on the run directory's configuration; what it says goes to `logs/start.log`."""
+        """Starts NGINX on the run directory's configuration; what it says goes to `logs/start.log`.
+
+        Its `/dev/stdout` is the agent's: a container's access log.
+        """
+        argv = self._argv(self._dir.conf)
         with self._dir.start_log.open("wb") as output:
-            return self._reaper.spawn(self._argv(self._dir.conf), output, self._dir.path, self._environment())
+            return self._reaper.spawn(argv, output, self._dir.path, self._environment(), own_stdout=True)

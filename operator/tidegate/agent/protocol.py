@@ -23,6 +23,7 @@ class AgentState(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     FAILED = "failed"  # NGINX does not come up; tried again with back-off
+    DRAINING = "draining"  # told to end: still serves for a while, so that nobody sends it more by then
     STOPPING = "stopping"
 
 
@@ -81,8 +82,18 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     started: float
 
 
+class Machine(msgspec.Struct, frozen=True):
+    """What NGINX has here: processors, and the open files that its limit may be raised to."""
+
+    cores: int = 1
+    open_files: int = 1024
+
+
 class AgentStatus(msgspec.Struct, frozen=True):
-    """What runs now. `generation` is the last confirmed one, 0 when there is none."""
+    """What runs now. `generation` is the last confirmed one, 0 when there is none.
+
+    `instance` tells one agent from the next: in a container each is process 1.
+    """
 
     state: AgentState
     agent_pid: int
@@ -95,6 +106,8 @@ class AgentStatus(msgspec.Struct, frozen=True):
     reloads: int
     adopted: bool
     last_error: str
+    instance: str = ""
+    machine: Machine = Machine()
 
 
 class ProcessUsage(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from pathlib import Path
 _TRAILER = re.compile(r"\n# tidegate-agent: generation=(\d+) workers=(\d+)\n\Z")
 _OWNED_BY_AGENT = re.compile(r"(?m)^[ \t]*(?:(?:daemon|master_process)\s+(?:on|off)\s*;[ \t]*)+")
 _SOCKET_PATH_MAX = 107
+SHARED_MODE = 0o3770  # of the group, each entry its owner's alone to remove
 
 
 class RunDirError(Exception):
@@ -48,8 +49,10 @@ def _place(source: Path, target: Path) -> None:
 class RunDir:
     """Paths below one run directory, and what is done to them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
+        """`shared`: the control plane is another user of this group, with folders of its own in it."""
         self.path = Path(os.path.realpath(path))
+        self.shared = shared
         self.agent_socket = self.path / "agent.sock"
         self.push_socket = self.path / "push.sock"
         self.lock_file = self.path / "agent.lock"
@@ -76,7 +79,10 @@ class RunDir:
                 )
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.path.chmod(0o700)
+            if not self.shared:
+                self.path.chmod(0o700)
+            elif self.path.stat().st_uid == os.geteuid():  # else a volume's, or made by the control plane
+                self.path.chmod(SHARED_MODE)
             for folder in (self.conf.parent, self.logs, self.tmp):
                 folder.mkdir(mode=0o700, exist_ok=True)
             if worker_user is not None and os.geteuid() == 0:

@@ -54,7 +54,7 @@ class Server:
         self._dir.agent_socket.unlink(missing_ok=True)
         await self._runner.setup()
         await web.UnixSite(self._runner, str(self._dir.agent_socket)).start()
-        self._dir.agent_socket.chmod(0o600)
+        self._dir.agent_socket.chmod(0o660 if self._dir.shared else 0o600)
 
     async def close(self) -> None:
         """Stops listening and removes the socket."""

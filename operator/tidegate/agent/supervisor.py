@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 
 from tidegate.agent import ports
 from tidegate.agent.errors import parse_errors
 from tidegate.agent.handover import hand_over
+from tidegate.agent.machine import machine
 from tidegate.agent.orphans import Finder
 from tidegate.agent.probe import PushStatus, probe
 from tidegate.agent.process import Master, Nginx, Reaper
@@ -62,7 +64,9 @@ class Supervisor:
         self._wake = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._stop: asyncio.Task[StopResult] | None = None
-        self._stopping = False
+        self._draining = self._stopping = False
+        self._instance = secrets.token_hex(8)
+        self._machine = machine()
         self._failures = 0
         self._restarts = self._reloads = 0
         self._adopted = False
@@ -72,6 +76,11 @@ class Supervisor:
     def running(self) -> bool:
         """Whether a master lives."""
         return self._master is not None and self._master.alive
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the running generation has answered."""
+        return self._confirmed
 
     # Starting, and coming back
 
@@ -308,7 +317,7 @@ class Supervisor:
         """What runs now."""
         workers = self._workers.status(self._pid, self._generation)
         return AgentStatus(
-            state=self._state(),
+            state=self.state,
             agent_pid=os.getpid(),
             pid=self._pid,
             running=self.running,
@@ -319,15 +328,21 @@ class Supervisor:
             reloads=self._reloads,
             adopted=self._adopted,
             last_error=self._last_error,
+            instance=self._instance,
+            machine=self._machine,
         )
 
     def usage(self) -> ProcessUsage:
         """What NGINX's processes use."""
         return self._meter.read(self._finder.ours())
 
-    def _state(self) -> AgentState:
+    @property
+    def state(self) -> AgentState:
+        """What the agent is doing about NGINX."""
         if self._stopping:
             return AgentState.STOPPING
+        if self._draining:
+            return AgentState.DRAINING
         if self.running:
             return AgentState.RUNNING
         if self._lock.locked():
@@ -337,6 +352,10 @@ class Supervisor:
     def retire(self, keep: int) -> RetireResult:
         """Ends the oldest generations of draining workers beyond the newest `keep`."""
         return self._workers.retire(self._pid, self._generation, keep)
+
+    def drain(self) -> None:
+        """Says that the end is near; all goes on as before."""
+        self._draining = True
 
     async def stop(self, grace: float) -> StopResult:
         """Ends NGINX: gracefully within `grace` seconds, then by force. A second call joins the first."""

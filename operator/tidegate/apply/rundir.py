@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import fcntl
 import os
@@ -14,7 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-FOLDERS = ("conf", "logs", "state", "tls", "tmp", "users")
+from tidegate.agent.rundir import SHARED_MODE
+
+OWN_FOLDERS = ("state", "tls", "users")
+AGENT_FOLDERS = ("conf", "logs", "tmp")
 SAFE_PATH = re.compile(r"/[A-Za-z0-9._/+-]*")
 LONGEST = 90  # a Unix socket's path has at most 107 bytes
 
@@ -51,19 +55,24 @@ def worker_dir(run_dir: Path) -> Path:
     return run_dir.with_name(run_dir.name + ".workers")
 
 
-def prepare(run_dir: Path, worker_user: str | None) -> None:
+def prepare(run_dir: Path, worker_user: str | None, *, shared: bool = False) -> None:
     """Make the folders (0700) and the default certificate. Raises RunDirectoryError.
 
     NGINX's workers read files of users and write temporary ones: of another user, they get a folder of their own.
+    `shared`: the agent is another user of this group. It reads what is written here, and has folders of its own.
     """
     check_path(run_dir)
     try:
-        run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in FOLDERS:
-            (run_dir / name).mkdir(exist_ok=True, mode=0o700)
+        if shared:
+            os.umask(0o027)
+            _make_shared(run_dir)
+        else:
+            run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in OWN_FOLDERS if shared else (*OWN_FOLDERS, *AGENT_FOLDERS):
+            (run_dir / name).mkdir(exist_ok=True, mode=0o750 if shared else 0o700)
         certificate = run_dir / "tls" / "default.pem"
         if not certificate.exists():
-            certificate.touch(mode=0o600)
+            certificate.touch(mode=0o640 if shared else 0o600)
             certificate.write_bytes(self_signed())
         if worker_user is not None:
             place = worker_dir(run_dir)
@@ -72,6 +81,14 @@ def prepare(run_dir: Path, worker_user: str | None) -> None:
                 shutil.chown(folder, worker_user)
     except OSError as error:
         raise RunDirectoryError(f"the run directory {run_dir} cannot be used: {error}") from error
+
+
+def _make_shared(run_dir: Path) -> None:
+    """Whichever of the two comes first makes it; a volume is there already."""
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        run_dir.mkdir()
+        run_dir.chmod(SHARED_MODE)
 
 
 class Lock:

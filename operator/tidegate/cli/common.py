@@ -28,6 +28,11 @@ class Output(StrEnum):
     YAML = "yaml"
 
 
+class AgentKind(StrEnum):
+    OWN = "own"
+    EXTERNAL = "external"
+
+
 OutputOption = Annotated[Output, typer.Option("--output", help="How data is printed.")]
 IngressClass = Annotated[str, typer.Option("--ingress-class", help="The class annotation's value that is ours.")]
 ControllerClass = Annotated[str, typer.Option("--controller-class", help="The spec.controller that is ours.")]
@@ -35,6 +40,12 @@ WithoutClass = Annotated[
     bool, typer.Option("--watch-ingress-without-class", help="Serve Ingresses that name no class.")
 ]
 ConfigMapName = Annotated[str, typer.Option("--configmap", metavar="NS/NAME", help="The global settings.")]
+AgentOption = Annotated[
+    AgentKind,
+    typer.Option(
+        "--agent", help="Who starts NGINX's agent: this command, or somebody else (`tidegate agent --shared`)."
+    ),
+]
 Prefix = Annotated[str, typer.Option("--annotations-prefix", help="The prefix of annotations.")]
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}

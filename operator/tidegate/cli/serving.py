@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import os
 import pwd
-import resource
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from tidegate.admin.server import AdminServer, PortBusyError
+from tidegate.agent.attach import until_drained
 from tidegate.agent.cleanup import end_leftovers
 from tidegate.agent.client import AgentClient, AgentError, AgentUnavailableError
 from tidegate.agent.main import AgentStartError, RunDirError
@@ -56,11 +56,6 @@ def _worker_user(run_dir: Path) -> str | None:
     with contextlib.suppress(KeyError):
         return pwd.getpwnam(WORKER_USER).pw_name
     return "nobody"
-
-
-def _open_files() -> int:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1_048_576 if hard == resource.RLIM_INFINITY else hard
 
 
 def address(host: str, port: int) -> str:
@@ -117,11 +112,15 @@ async def make_runtime(
     *,
     workers: int,
     metrics: MetricSettings,
+    external_agent: bool = False,
 ) -> Runtime:
-    """A run directory that is ours, and what NGINX can do. Raises one of FATAL."""
+    """A run directory that is ours, and what NGINX can do. Raises one of FATAL.
+
+    An external agent may be another user of this group.
+    """
     features = await probe(nginx_binary)
-    user = _worker_user(run_dir)
-    await asyncio.to_thread(prepare, run_dir, user)
+    user = None if external_agent else _worker_user(run_dir)
+    await asyncio.to_thread(prepare, run_dir, user, shared=external_agent)
     lock.take()
     return Runtime(
         run_dir=str(run_dir),
@@ -129,10 +128,9 @@ async def make_runtime(
         features=features,
         http_addresses=http,
         https_addresses=https,
-        workers=workers or os.cpu_count() or 1,
+        workers=workers,
         user=user or "",
         worker_dir=str(worker_dir(run_dir)) if user else "",
-        open_files=_open_files(),
         metrics=metrics,
     )
 
@@ -153,6 +151,11 @@ async def serve(
     beside = [asyncio.ensure_future(companion) for companion in companions]
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping, *beside}, return_when=asyncio.FIRST_COMPLETED)
+    if stop.is_set() and control.external_agent and control.agent is not None:
+        control.stopping = True
+        drained = asyncio.create_task(until_drained(control.agent))
+        await asyncio.wait({running, drained}, return_when=asyncio.FIRST_COMPLETED)
+        drained.cancel()
     stopping.cancel()
     for task in beside:
         task.cancel()
@@ -167,7 +170,9 @@ async def serve(
         failure = error
     await admin.stop()
     serves = control.ready.is_set() or (control.agent is not None and not control.agent.started)
-    if failure is None or not serves:
+    if control.external_agent:
+        progress.line("ending; NGINX's agent is somebody else's to end")
+    elif failure is None or not serves:
         progress.line("stopping")
         with contextlib.suppress(AgentError):
             await _stop_agent(control.run_dir)

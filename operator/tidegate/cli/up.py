@@ -13,6 +13,8 @@ from tidegate.agent.main import AgentOptions
 from tidegate.apply.nginx import find_binary
 from tidegate.apply.rundir import Lock, default_run_dir
 from tidegate.cli.common import (
+    AgentKind,
+    AgentOption,
     ConfigMapName,
     ControllerClass,
     IngressClass,
@@ -74,6 +76,7 @@ def up(
         list[str] | None, typer.Option("--resolver", metavar="ADDRESS[:PORT]", help="DNS servers to ask.")
     ] = None,
     run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Where everything of this run lives.")] = None,
+    agent: AgentOption = AgentKind.OWN,
     workers: Annotated[int, typer.Option("--workers", help="NGINX workers; 0: one per core.")] = 0,
     metrics_max_series: Annotated[int, typer.Option("--metrics-max-series", help="Label sets; 0: no bound.")] = 600,
     metrics_per_host: Annotated[bool, typer.Option("--metrics-per-host/--no-metrics-per-host")] = True,
@@ -157,6 +160,7 @@ def up(
             (address(http_address, http_port),),
             (address(http_address, https_port),),
             workers=workers,
+            external_agent=agent is AgentKind.EXTERNAL,
             metrics=metrics,
         )
         progress = Progress(
@@ -166,7 +170,15 @@ def up(
         )
         source = DirectorySource(folder, ingress_class=ingress_class, controller_class=controller_class)
         agent_options = AgentOptions(run_dir, find_binary(nginx_binary))
-        control = ControlPlane(source, options, runtime, agent_options, dns_servers=servers, on_change=progress.changed)
+        control = ControlPlane(
+            source,
+            options,
+            runtime,
+            agent_options,
+            dns_servers=servers,
+            on_change=progress.changed,
+            external_agent=agent is AgentKind.EXTERNAL,
+        )
         progress.control = control
         await serve(control, AdminServer(control, healthz_host, healthz_port, health_check_path), progress)
 

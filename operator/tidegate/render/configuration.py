@@ -44,7 +44,7 @@ class Runtime:
     features: NginxFeatures
     http_addresses: tuple[str, ...]
     https_addresses: tuple[str, ...]
-    workers: int
+    workers: int  # 0, until the agent has said it: one for each core
     user: str = ""
     worker_dir: str = ""  # where workers of another user may read and write; empty: in the run directory
     open_files: int = 1024  # the limit that the workers may raise theirs to
