@@ -60,6 +60,14 @@ class ChangeRecord(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class News(msgspec.Struct):
+    """What happened since it was last asked for: for whoever tells the cluster."""
+
+    judged: set[ObjectKey] = msgspec.field(default_factory=set)  # Ingresses of which there may be something new to say
+    configmaps: set[ObjectKey] = msgspec.field(default_factory=set)
+    refusals: list[str] = msgspec.field(default_factory=list)  # what NGINX said of configurations that it did not take
+
+
 class _Step(msgspec.Struct, frozen=True):
     """What a revision brings, for the moment when it runs. `served`: generations, None for what is not served."""
 
@@ -117,6 +125,7 @@ class ControlPlane:
         self._told: asyncio.Queue[ChangeRecord | None] = asyncio.Queue()
         self._answered = 0
         self._users: set[str] = set()
+        self._news = News()
 
     async def run(self) -> None:
         """Start the agent and keep everything going. Raises StartError, AgentStartError, MissingFolderError."""
@@ -247,6 +256,8 @@ class ControlPlane:
             self._told.put_nowait(None)
             return set()
         self._answered += 1
+        self._news.refusals += [text for text in (refused.settings, *refused.policies.values()) if text]
+        self._told.put_nowait(None)
         if refused.settings:
             message = f"NGINX says: {refused.settings}; the settings before stay in force"
             self.refusals["Rejected"] = Finding(key, "data", Severity.ERROR, "Rejected", message)
@@ -262,6 +273,8 @@ class ControlPlane:
             records.append(globals_record(self.translator.default_route()))
             self.refusals.pop("Rejected", None)
         self._write_users()
+        self._news.judged |= delta.judged
+        self._news.configmaps |= {key for key in touched if key.kind == "ConfigMap"}
         views = self.translator.views
         served: dict[ObjectKey, int | None] = {}
         for key in delta.views:
@@ -274,6 +287,11 @@ class ControlPlane:
         policies, users = self.translator.policies()
         self.applier.want(records, self.translator.globals, policies, users, self.revision, self._answered)
         self._resolver.want(self.translator.dns_names())
+
+    def take_news(self) -> News:
+        """To be called under `lock`, from `on_change`."""
+        news, self._news = self._news, News()
+        return news
 
     @property
     def certificates(self) -> tuple[tuple[str, CertificateInfo], ...]:

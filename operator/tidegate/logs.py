@@ -36,3 +36,5 @@ def configure(log_format: LogFormat, verbosity: int) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG)
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    if verbosity < 2:  # it has a word for each object
+        logging.getLogger("kopf").setLevel(logging.ERROR)

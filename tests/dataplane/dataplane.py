@@ -671,19 +671,20 @@ class Server:
         name: str = "echo",
         handler: Callable[[Request], Reply | None] = echo,
         context: ssl.SSLContext | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
         self.name, self.handler = name, handler
         self.requests: list[Request] = []
         self.connections = 0
         self._context = context
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = port_of(self._listener)
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint("127.0.0.1", self.port)
+        return Endpoint(self._listener.getsockname()[0], self.port)
 
     def _accept(self) -> None:
         while True:

@@ -38,8 +38,16 @@ def _refuse(message: str) -> web.Response:
 class AdminServer:
     """Serves one control plane on one address."""
 
-    def __init__(self, control: ControlPlane, host: str, port: int, health_path: str = "/healthz") -> None:
-        self._control, self._host, self._port = control, host, port
+    def __init__(
+        self,
+        control: ControlPlane,
+        host: str,
+        port: int,
+        health_path: str = "/healthz",
+        *,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._control, self._host, self._port, self._leads = control, host, port, leads
         self._runner: web.AppRunner | None = None
         self.app = web.Application()
         routes: list[tuple[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]] = [
@@ -255,7 +263,7 @@ class AdminServer:
                 "running": applier.revisions.running if applier else 0,
             },
             "reloads": applier.loader.reloads if applier else 0,
-            "leader": True,
+            "leader": self._leads(),
             "counts": counts,
             "nginx": ".".join(map(str, control.runtime.features.version)),
             "uptime": round(time.time() - control.started, 3),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from tidegate.cli import agent, check, explain, render, support, up, version
+from tidegate.cli import agent, check, explain, render, run, support, up, version
+from tidegate.cli.goflags import GoCommand
 
 app = typer.Typer(
     name="tidegate",
@@ -14,7 +15,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("up")(up.up)
+app.command("run", cls=GoCommand)(run.run)
+app.command("up", cls=GoCommand)(up.up)
 app.command("render")(render.render_command)
 app.command("check")(check.check)
 app.command("explain")(explain.explain_command)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pwd
 import signal
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from tidegate.apply.rundir import Lock, RunDirectoryError, closed_parent, prepar
 from tidegate.cli.common import err, fail
 from tidegate.cli.progress import Progress
 from tidegate.control import ControlPlane
+from tidegate.kubernetes.client import ConnectError
+from tidegate.operator import OperatorError
 from tidegate.render.configuration import MetricSettings, Runtime
 from tidegate.render.template import template_folder
 from tidegate.sources.directory import MissingFolderError
@@ -30,8 +33,10 @@ from tidegate.sources.directory import MissingFolderError
 WORKER_USER = "www-data"
 FATAL: tuple[type[Exception], ...] = (
     AgentStartError,
+    ConnectError,
     MissingFolderError,
     NginxMissingError,
+    OperatorError,
     PortBusyError,
     RunDirError,
     RunDirectoryError,
@@ -59,9 +64,25 @@ def _worker_user(run_dir: Path) -> str | None:
 
 
 def address(host: str, port: int) -> str:
+    return addresses(host, port)[0]
+
+
+def addresses(host: str, port: int) -> tuple[str, ...]:
+    """Where to listen; without a host on all addresses of this machine."""
     if not 0 < port < 65536:
         fail(f"found port {port}, allowed: 1 to 65535", 2)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if host:
+        return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}",)
+    return (f"0.0.0.0:{port}", f"[::]:{port}") if _has_ipv6() else (f"0.0.0.0:{port}",)
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 async def stop_everything(run_dir: Path, binary: str) -> int:

@@ -60,8 +60,8 @@ class ValueType(Protocol[T_co]):
 
 INT64_MAX: Final = 2**63 - 1
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,40}")
 _DIGITS: Final = re.compile(r"[0-9]{1,40}")
 _SIZE: Final = re.compile(r"([0-9]{1,40})([bkmgBKMG]?)")
@@ -90,9 +90,9 @@ class GoBool:
         return "true or false (also 1 t T TRUE True 0 f F FALSE False)"
 
     def parse(self, text: str) -> bool:
-        if text in _TRUE:
+        if text in TRUE:
             return True
-        if text in _FALSE:
+        if text in FALSE:
             return False
         raise InvalidValue(text, self.allowed)
 

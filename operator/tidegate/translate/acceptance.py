@@ -84,6 +84,10 @@ def is_ours(ingress: Ingress, store: Store, options: Options) -> bool:
     """The class rules: field, then annotation, then the flag for Ingresses without class."""
     if options.watch_namespace and ingress.metadata.namespace != options.watch_namespace:
         return False
+    if options.namespace_selector is not None:
+        namespace = store.namespace(ingress.metadata.namespace)
+        if namespace is None or not options.namespace_selector.matches(namespace.metadata.labels):
+            return False
     if ingress.ingress_class_name is not None:
         found = store.ingress_class(ingress.ingress_class_name)
         if found is None:

@@ -57,6 +57,7 @@ class Delta(msgspec.Struct, frozen=True):
     accepted: dict[ObjectKey, Ingress | None]
     views: frozenset[ObjectKey]
     globals_changed: bool
+    judged: frozenset[ObjectKey] = frozenset()  # Ingresses of which there may be something else to say than before
 
     @property
     def empty(self) -> bool:
@@ -71,6 +72,7 @@ class Delta(msgspec.Struct, frozen=True):
             self.accepted | later.accepted,
             self.views | later.views,
             self.globals_changed or later.globals_changed,
+            self.judged | later.judged,
         )
 
 
@@ -227,7 +229,8 @@ class Translator:
         backends = self._update_backends(store, dirty_backends | more_backends)
         hosts, certificates = self._publish(dirty_names)
         _note(certificates, self._published_certificates, CATCH_ALL, self._default_certificate)
-        return Delta(hosts, backends, certificates, accepted, frozenset(views), globals_changed)
+        judged = views.union(*(self._by_host.get(host, ()) for host in dirty_hosts))
+        return Delta(hosts, backends, certificates, accepted, frozenset(views), globals_changed, frozenset(judged))
 
     def _update_globals(self, store: Store, changed: set[ObjectKey]) -> bool:
         options = self.options
@@ -276,6 +279,7 @@ class Translator:
             keys = set(store.ingresses) | set(self._views)
         else:
             keys = {key for key in changed if key.kind == "Ingress"}
+            keys |= self._ingresses_in(store, {key.name for key in changed if key.kind == "Namespace"})
         if not self._started:  # what an earlier run accepted may be gone
             keys |= set(self._last)
             self._started = True
@@ -311,6 +315,12 @@ class Translator:
             if self.default_backend is not None:
                 backends.add(str(self.default_backend))
         return hosts, backends, touched, accepted
+
+    def _ingresses_in(self, store: Store, namespaces: set[str]) -> set[ObjectKey]:
+        """The Ingresses of namespaces that changed, if their labels decide."""
+        if not namespaces or self.options.namespace_selector is None:
+            return set()
+        return {key for key in store.ingresses if key.namespace in namespaces}
 
     def _view(self, store: Store, key: ObjectKey) -> View | None:
         ingress = store.ingresses.get(key)

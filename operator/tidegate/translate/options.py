@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from tidegate.findings import ObjectKey
+from tidegate.resources.labels import Selector
 
 DEFAULT_PREFIX = "nginx.ingress.kubernetes.io"
 
@@ -19,6 +20,7 @@ class Options(msgspec.Struct, frozen=True):
     ingress_class_by_name: bool = False
     watch_ingress_without_class: bool = False
     watch_namespace: str = ""
+    namespace_selector: Selector | None = None  # of the namespaces whose Ingresses count
     annotations_prefix: str = DEFAULT_PREFIX
     validate_annotations: bool = True
     deep_inspect: bool = True

@@ -1,0 +1,264 @@
+"""`tidegate run`: the operator in a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from tidegate.admin.server import AdminServer
+from tidegate.agent.main import AgentOptions
+from tidegate.apply.nginx import find_binary
+from tidegate.apply.rundir import Lock, default_run_dir
+from tidegate.cli.common import (
+    ConfigMapName,
+    ControllerClass,
+    IngressClass,
+    Prefix,
+    WithoutClass,
+    fail,
+    reference,
+)
+from tidegate.cli.progress import Progress
+from tidegate.cli.serving import addresses, make_runtime, run_to_end, serve
+from tidegate.control import ControlPlane
+from tidegate.dns import parse_server
+from tidegate.findings import ObjectKey
+from tidegate.kubernetes.addresses import Pods, Published
+from tidegate.kubernetes.client import Access
+from tidegate.logs import LogFormat, configure
+from tidegate.operator import Operator, OperatorOptions
+from tidegate.render.configuration import MetricSettings
+from tidegate.resources.labels import Selector, parse_selector
+from tidegate.translate.options import DEFAULT_PREFIX, Options
+
+DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+
+
+def seconds(text: str, flag: str) -> float:
+    """A duration as Go writes it (`1h2m3s`), or a number of seconds."""
+    with contextlib.suppress(ValueError):
+        return float(text)
+    match = DURATION.fullmatch(text)
+    if match is None or not text:
+        fail(f"{flag}: found {text!r}, allowed: a duration such as 30s, 5m or 1h", 2)
+    hours, minutes, rest = match.groups()
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(rest or 0)
+
+
+def buckets(text: str, flag: str, default: tuple[float, ...]) -> tuple[float, ...]:
+    if not text:
+        return default
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or list(found) != sorted(set(found)):
+        fail(f"{flag}: found {text!r}, allowed: growing numbers, separated by commas", 2)
+    return found
+
+
+def _selector(text: str) -> Selector | None:
+    try:
+        return parse_selector(text) if text else None
+    except ValueError as error:
+        fail(f"--watch-namespace-selector: {error}", 2)
+
+
+def _published(addresses: str, service: ObjectKey | None, pod: ObjectKey | None, *, internal: bool) -> Published:
+    if addresses and service is not None:
+        fail("--publish-service and --publish-status-address exclude each other", 2)
+    return Published(
+        tuple(part.strip() for part in addresses.split(",") if part.strip()),
+        service,
+        Pods(pod.namespace, pod.name, internal) if pod is not None else None,
+    )
+
+
+def run(
+    # the cluster
+    kubeconfig: Annotated[str, typer.Option("--kubeconfig", help="How to reach the API server; else as a pod.")] = "",
+    apiserver_host: Annotated[str, typer.Option("--apiserver-host", help="URL of the API server.")] = "",
+    certificate_authority: Annotated[str, typer.Option("--certificate-authority", help="CA of that.")] = "",
+    sync_period: Annotated[
+        str, typer.Option("--sync-period", help="How often everything is compared with the cluster; 0: every 10m.")
+    ] = "0",
+    watch_namespace: Annotated[str, typer.Option("--watch-namespace", help="Serve this namespace only.")] = "",
+    watch_namespace_selector: Annotated[
+        str, typer.Option("--watch-namespace-selector", help="Serve namespaces with these labels only.")
+    ] = "",
+    # what is ours
+    ingress_class: IngressClass = "nginx",
+    controller_class: ControllerClass = "k8s.io/ingress-nginx",
+    ingress_class_by_name: Annotated[
+        bool, typer.Option("--ingress-class-by-name", help="Also serve the class of that name.")
+    ] = False,
+    watch_ingress_without_class: WithoutClass = False,
+    annotations_prefix: Prefix = DEFAULT_PREFIX,
+    enable_annotation_validation: Annotated[
+        bool, typer.Option("--enable-annotation-validation/--no-enable-annotation-validation")
+    ] = True,
+    deep_inspect: Annotated[bool, typer.Option("--deep-inspect/--no-deep-inspect")] = True,
+    disable_catch_all: Annotated[bool, typer.Option("--disable-catch-all", help="Refuse default backends.")] = False,
+    disable_svc_external_name: Annotated[
+        bool, typer.Option("--disable-svc-external-name", help="Services of type ExternalName have no endpoints.")
+    ] = False,
+    host_ownership: Annotated[
+        str, typer.Option("--host-ownership", metavar="merge|namespace", help="Who may add to a host.")
+    ] = "merge",
+    # settings
+    configmap: ConfigMapName = "",
+    tcp_services_configmap: Annotated[str, typer.Option("--tcp-services-configmap", metavar="NS/NAME")] = "",
+    udp_services_configmap: Annotated[str, typer.Option("--udp-services-configmap", metavar="NS/NAME")] = "",
+    default_backend_service: Annotated[
+        str, typer.Option("--default-backend-service", metavar="NS/NAME", help="Answers what nobody declares.")
+    ] = "",
+    default_ssl_certificate: Annotated[
+        str, typer.Option("--default-ssl-certificate", metavar="NS/NAME", help="A TLS Secret for all other names.")
+    ] = "",
+    # status
+    update_status: Annotated[bool, typer.Option("--update-status/--no-update-status")] = True,
+    update_status_on_shutdown: Annotated[
+        bool, typer.Option("--update-status-on-shutdown/--no-update-status-on-shutdown")
+    ] = True,
+    status_update_interval: Annotated[int, typer.Option("--status-update-interval", help="Seconds.")] = 60,
+    publish_service: Annotated[str, typer.Option("--publish-service", metavar="NS/NAME")] = "",
+    publish_status_address: Annotated[str, typer.Option("--publish-status-address", metavar="A,B")] = "",
+    report_node_internal_ip_address: Annotated[bool, typer.Option("--report-node-internal-ip-address")] = False,
+    election_id: Annotated[str, typer.Option("--election-id", help="The Lease.")] = "ingress-controller-leader",
+    election_ttl: Annotated[str, typer.Option("--election-ttl", help="How long it lasts.")] = "30s",
+    disable_leader_election: Annotated[bool, typer.Option("--disable-leader-election")] = False,
+    disable_sync_events: Annotated[bool, typer.Option("--disable-sync-events")] = False,
+    # where
+    http_port: Annotated[int, typer.Option("--http-port", help="Where plain HTTP is served.")] = 80,
+    https_port: Annotated[int, typer.Option("--https-port", help="Where HTTPS is served.")] = 443,
+    http_address: Annotated[str, typer.Option("--http-address", help="The address of both; empty: all.")] = "",
+    healthz_port: Annotated[int, typer.Option("--healthz-port", help="The admin port.")] = 10254,
+    healthz_host: Annotated[str, typer.Option("--healthz-host", help="The admin address; empty: all.")] = "",
+    health_check_path: Annotated[str, typer.Option("--health-check-path", help="The path of health.")] = "/healthz",
+    # metrics
+    metrics_max_series: Annotated[int, typer.Option("--metrics-max-series", help="Label sets; 0: no bound.")] = 600,
+    metrics_per_host: Annotated[bool, typer.Option("--metrics-per-host/--no-metrics-per-host")] = True,
+    metrics_per_undefined_host: Annotated[
+        bool, typer.Option("--metrics-per-undefined-host", help="Count unknown hosts too.")
+    ] = False,
+    time_buckets: Annotated[str, typer.Option("--time-buckets", metavar="S,S")] = "",
+    length_buckets: Annotated[str, typer.Option("--length-buckets", metavar="N,N")] = "",
+    size_buckets: Annotated[str, typer.Option("--size-buckets", metavar="N,N")] = "",
+    # the program
+    nginx_binary: Annotated[str, typer.Option("--nginx-binary", help="The NGINX to run.")] = "nginx",
+    resolver: Annotated[
+        list[str] | None, typer.Option("--resolver", metavar="ADDRESS[:PORT]", help="DNS servers to ask.")
+    ] = None,
+    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Where everything of this run lives.")] = None,
+    workers: Annotated[int, typer.Option("--workers", help="NGINX workers; 0: one per core.")] = 0,
+    log_format: Annotated[LogFormat, typer.Option("--log-format", help="How messages are written.")] = LogFormat.TEXT,
+    verbosity: Annotated[int, typer.Option("--v", "-v", help="0: what matters, 2: everything.")] = 0,
+) -> None:
+    """Serve the Ingresses of a cluster. Takes the flags of the retired controller."""
+    configure(log_format, verbosity)
+    pod_name, pod_namespace = os.environ.get("POD_NAME", ""), os.environ.get("POD_NAMESPACE", "")
+    if not pod_name or not pod_namespace:
+        fail("the environment variables POD_NAME and POD_NAMESPACE have to name this pod")
+    if watch_namespace and watch_namespace_selector:
+        fail("--watch-namespace and --watch-namespace-selector exclude each other", 2)
+    if metrics_per_undefined_host and not metrics_per_host:
+        fail("--metrics-per-undefined-host needs --metrics-per-host", 2)
+    if host_ownership not in ("merge", "namespace"):
+        fail(f"--host-ownership: found {host_ownership!r}, allowed: merge, namespace", 2)
+    ownership: Literal["merge", "namespace"] = "namespace" if host_ownership == "namespace" else "merge"
+    pod = ObjectKey("Pod", pod_namespace, pod_name)
+    run_dir = (run_dir or default_run_dir()).absolute()
+    options = Options(
+        ingress_class=ingress_class,
+        controller_class=controller_class,
+        ingress_class_by_name=ingress_class_by_name,
+        watch_ingress_without_class=watch_ingress_without_class,
+        watch_namespace=watch_namespace,
+        namespace_selector=_selector(watch_namespace_selector),
+        annotations_prefix=annotations_prefix,
+        validate_annotations=enable_annotation_validation,
+        deep_inspect=deep_inspect,
+        disable_catch_all=disable_catch_all,
+        disable_external_name=disable_svc_external_name,
+        loopback_endpoints=False,
+        configmap=reference("ConfigMap", configmap, "--configmap"),
+        default_backend=reference("Service", default_backend_service, "--default-backend-service"),
+        default_certificate=reference("Secret", default_ssl_certificate, "--default-ssl-certificate"),
+        host_ownership=ownership,
+        https_port=https_port,
+        access_log=str(run_dir / "logs" / "access.log"),
+        pod_name=pod_name,
+        pod_namespace=pod_namespace,
+    )
+    try:
+        servers = tuple(parse_server(text) for text in resolver or [])
+    except ValueError as error:
+        fail(f"--resolver: {error}", 2)
+    default = MetricSettings()
+    metrics = MetricSettings(
+        per_host=metrics_per_host,
+        undefined_host=metrics_per_undefined_host,
+        max_series=metrics_max_series,
+        time=buckets(time_buckets, "--time-buckets", default.time),
+        length=buckets(length_buckets, "--length-buckets", default.length),
+        size=buckets(size_buckets, "--size-buckets", default.size),
+    )
+    service = reference("Service", publish_service, "--publish-service")
+    ttl = seconds(election_ttl, "--election-ttl")
+    operator_options = OperatorOptions(
+        access=Access(kubeconfig, apiserver_host, certificate_authority),
+        pod=pod,
+        published=_published(publish_status_address, service, pod, internal=report_node_internal_ip_address),
+        update_status=update_status,
+        clear_status=update_status_on_shutdown,
+        status_interval=status_update_interval,
+        election=None if disable_leader_election else election_id,
+        election_ttl=ttl if ttl > 0 else 30,
+        sync_events=not disable_sync_events,
+        census_every=seconds(sync_period, "--sync-period") or 600,
+        configmaps=frozenset(
+            key
+            for key in (
+                options.configmap,
+                reference("ConfigMap", tcp_services_configmap, "--tcp-services-configmap"),
+                reference("ConfigMap", udp_services_configmap, "--udp-services-configmap"),
+            )
+            if key is not None
+        ),
+    )
+    lock = Lock(run_dir)
+
+    async def main() -> None:
+        operator = await Operator.connect(operator_options, options)
+        try:
+            runtime = await make_runtime(
+                run_dir,
+                lock,
+                nginx_binary,
+                addresses(http_address, http_port),
+                addresses(http_address, https_port),
+                workers=workers,
+                metrics=metrics,
+            )
+            progress = Progress(f"port {http_port}", f"port {healthz_port}", as_log=log_format is LogFormat.JSON)
+            control = ControlPlane(
+                operator.source,
+                options,
+                runtime,
+                AgentOptions(run_dir, find_binary(nginx_binary)),
+                dns_servers=servers,
+                on_change=operator.and_then(progress.changed),
+            )
+            progress.control = control
+            operator.attach(control)
+            admin = AdminServer(control, healthz_host, healthz_port, health_check_path, leads=operator.leads)
+            await serve(control, admin, progress, operator.companions())
+        finally:
+            await operator.close()
+
+    run_to_end(main, lock)

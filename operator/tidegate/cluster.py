@@ -1,0 +1,84 @@
+"""What the operator tells the cluster of its work: Events, and that status is due. It reads the control plane."""
+
+from __future__ import annotations
+
+from tidegate.control import ChangeRecord, ControlPlane
+from tidegate.findings import ObjectKey
+from tidegate.kubernetes.events import Note, Recorder
+from tidegate.kubernetes.status import StatusWriter
+from tidegate.report.happenings import SYNC, Happening, of_ingress
+from tidegate.resources.model import Ingress
+
+
+class Reporter:
+    """`changed` is the control plane's `on_change`. `pod` and `pod_uid` are this program's own."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        status: StatusWriter | None,
+        pod: ObjectKey,
+        pod_uid: str,
+        configmaps: frozenset[ObjectKey],
+        *,
+        objects: bool = True,
+    ) -> None:
+        self._recorder, self._status, self._pod, self._pod_uid = recorder, status, pod, pod_uid
+        self._configmaps, self._objects = configmaps, objects
+        self._told: dict[ObjectKey, frozenset[Happening]] = {}
+        self._wanted: dict[ObjectKey, Ingress] = {}
+        self._known: set[ObjectKey] = set()
+        self._first = True
+        self.control: ControlPlane | None = None
+
+    def changed(self, record: ChangeRecord | None) -> None:
+        control = self.control
+        if control is None or not control.ready.is_set():
+            return
+        news = control.take_news()
+        if record is not None and record.reloaded and not self._first:
+            self._about_pod(Happening(False, "RELOAD", "NGINX reload triggered due to a change in configuration"))
+        for text in news.refusals:
+            self._about_pod(Happening(True, "RELOAD", f"NGINX did not take a configuration: {text}"))
+        if self._objects:
+            for key in news.configmaps & self._configmaps:
+                self._about_configmap(key)
+            for key in news.judged:
+                self._about_ingress(key)
+        self._first = False
+        if self._status is not None:
+            self._status.look()
+
+    def _about_pod(self, happening: Happening) -> None:
+        self._recorder.note(Note(self._pod, self._pod_uid, *happening))
+
+    def _about_configmap(self, key: ObjectKey) -> None:
+        assert self.control is not None
+        found = self.control.store.configmap(key.namespace, key.name)
+        if found is None:
+            self._known.discard(key)
+            return
+        reason = "UPDATE" if key in self._known else "CREATE"
+        self._known.add(key)
+        if not self._first:
+            text = f"ConfigMap {key.namespace}/{key.name}"
+            self._recorder.note(Note(key, found.metadata.uid, False, reason, text))
+
+    def _about_ingress(self, key: ObjectKey) -> None:
+        """What is new is noted. What was found at the start was there before: of that only what is wrong is told."""
+        assert self.control is not None
+        translator = self.control.translator
+        former = self._told.pop(key, frozenset())
+        view = translator.views.get(key)
+        if view is None:
+            self._wanted.pop(key, None)
+            return
+        uid = view.wanted.metadata.uid
+        now = of_ingress(view, translator.findings_of(key))
+        self._told[key] = now
+        fresh = now - former
+        if self._wanted.get(key) is not view.wanted:
+            self._wanted[key] = view.wanted
+            fresh |= {SYNC}
+        self._recorder.withdraw(*(Note(key, uid, *item) for item in former - now))
+        self._recorder.note(*(Note(key, uid, *item) for item in sorted(fresh) if item.warning or not self._first))

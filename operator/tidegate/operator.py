@@ -1,0 +1,168 @@
+"""The operator: a control plane whose source is a cluster, and which tells the cluster of its work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate.cluster import Reporter
+from tidegate.control import ChangeRecord, ControlPlane
+from tidegate.findings import ObjectKey
+from tidegate.kubernetes import kinds
+from tidegate.kubernetes.addresses import Published
+from tidegate.kubernetes.client import Access, ApiError, Kubernetes, NotFoundError
+from tidegate.kubernetes.events import Recorder
+from tidegate.kubernetes.leader import Election, Role
+from tidegate.kubernetes.status import StatusWriter
+from tidegate.sources.classes import Classes
+from tidegate.sources.kubernetes import KubernetesSource, Scope
+from tidegate.translate.acceptance import Hold
+from tidegate.translate.options import Options
+
+
+class OperatorError(Exception):
+    """Why the operator cannot start."""
+
+
+@dataclass(frozen=True)
+class OperatorOptions:
+    """The flags of `tidegate run` that concern the cluster. Durations are seconds; `election` None: there is none."""
+
+    access: Access
+    pod: ObjectKey
+    published: Published
+    configmaps: frozenset[ObjectKey]
+    update_status: bool = True
+    clear_status: bool = True
+    status_interval: float = 60
+    election: str | None = "ingress-controller-leader"
+    election_ttl: float = 30
+    sync_events: bool = True
+    census_every: float = 600
+
+
+class Operator:
+    """Made by `connect`; `attach` the control plane, then run the `companions` beside it."""
+
+    def __init__(self, client: Kubernetes, options: OperatorOptions, translation: Options, pod_uid: str) -> None:
+        self._client, self._options = client, options
+        classes = Classes(
+            translation.controller_class, translation.ingress_class, by_name=translation.ingress_class_by_name
+        )
+        objects = (*options.configmaps, translation.default_backend, translation.default_certificate)
+        scope = Scope(
+            translation.watch_namespace,
+            tuple(dict.fromkeys(key.namespace for key in objects if key is not None)),
+            namespaces_matter=translation.namespace_selector is not None,
+        )
+        self.source = KubernetesSource(options.access, client, classes, scope, census_every=options.census_every)
+        self.election: Election | None = None
+        if options.election is not None:
+            self.election = Election(
+                client, options.pod.namespace, options.election, options.pod.name, options.election_ttl
+            )
+        self._recorder = Recorder(client, options.pod.name, self._role)
+        self._status: StatusWriter | None = None
+        if self.election is not None and options.update_status:
+            self._status = StatusWriter(
+                client,
+                self.election,
+                options.published,
+                self._statuses,
+                interval=options.status_interval,
+                clear_at_end=options.clear_status,
+            )
+        self._reporter = Reporter(
+            self._recorder,
+            self._status,
+            options.pod,
+            pod_uid,
+            options.configmaps,
+            objects=options.sync_events,
+        )
+        self._control: ControlPlane | None = None
+
+    @classmethod
+    async def connect(cls, options: OperatorOptions, translation: Options) -> Operator:
+        """Raises ConnectError, and OperatorError for what has to be there and is not."""
+        client = await Kubernetes.connect(options.access)
+        try:
+            uid = await _check(client, options, translation)
+        except BaseException:
+            await client.close()
+            raise
+        return cls(client, options, translation, uid)
+
+    def attach(self, control: ControlPlane) -> None:
+        self._control = self._reporter.control = control
+
+    def and_then(self, show: Callable[[ChangeRecord | None], None]) -> Callable[[ChangeRecord | None], None]:
+        """The control plane's `on_change`: what is told to the cluster, and then shown."""
+
+        def changed(record: ChangeRecord | None) -> None:
+            self._reporter.changed(record)
+            show(record)
+
+        return changed
+
+    def leads(self) -> bool:
+        return self._role() is Role.LEADER
+
+    def companions(self) -> list[Awaitable[None]]:
+        found: list[Awaitable[None]] = [self._recorder.run()]
+        if self.election is not None:
+            found.append(self._lead(self.election))
+        return found
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _lead(self, election: Election) -> None:
+        """Take part in the election; the last one's addresses are taken back before the lease is released."""
+        voting = asyncio.create_task(election.run())
+        writing = asyncio.create_task(self._status.run()) if self._status is not None else None
+        try:
+            await asyncio.wait({voting})  # which, unlike awaiting it, does not cancel it
+            voting.result()
+        finally:
+            if writing is not None and self._status is not None:
+                writing.cancel()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(10):
+                        await self._status.clear()
+            voting.cancel()
+            await asyncio.gather(voting, *([writing] if writing else []), return_exceptions=True)
+
+    def _role(self) -> Role:
+        return self.election.role if self.election is not None else Role.LEADER
+
+    def _statuses(self) -> list[tuple[ObjectKey, Any]]:
+        if self._control is None:
+            return []
+        views = list(self._control.translator.views.items())
+        return [(key, self.source.status.get(key, [])) for key, view in views if view.hold is Hold.NONE]
+
+
+async def _check(client: Kubernetes, options: OperatorOptions, translation: Options) -> str:
+    """What the retired controller calls fatal at the start. Returns the UID of the own pod, empty outside of one."""
+    wanted = [
+        ("--default-backend-service", kinds.SERVICE, translation.default_backend),
+        ("--publish-service", kinds.SERVICE, options.published.service),
+        ("--watch-namespace", kinds.NAMESPACE, ObjectKey("Namespace", "", translation.watch_namespace)),
+    ]
+    for flag, kind, key in wanted:
+        if key is None or not key.name:
+            continue
+        try:
+            await client.get(kind, key.namespace, key.name)
+        except NotFoundError as error:
+            raise OperatorError(f"{flag}: there is no {key}") from error
+        except ApiError as error:
+            raise OperatorError(f"{flag}: {error}") from error
+    try:
+        return str((await client.get(kinds.POD, options.pod.namespace, options.pod.name))["metadata"]["uid"])
+    except ApiError:
+        return ""
