@@ -1,7 +1,7 @@
 """A real etcd and kube-apiserver on this machine, and `kubectl`; for the tests of the cluster tier.
 
-The programs are looked for in KUBEBUILDER_ASSETS, on PATH, and in the caches of this project; `scripts/kube-programs.sh`
-builds them there.
+The programs are looked for in KUBEBUILDER_ASSETS, on PATH, and in the caches of this project, where
+`scripts/kube-programs.sh` builds them.
 """
 
 from __future__ import annotations
@@ -54,14 +54,15 @@ def program(name: str) -> str:
     return str(found)
 
 
-def until(condition: Callable[[], Any], timeout: float, what: str = "") -> Any:
+def until(condition: Callable[[], Any], timeout: float, what: str | Callable[[], object] = "") -> Any:
     """What the condition says as soon as it is true."""
     end = time.monotonic() + timeout
     while True:
         found = condition()
         if found:
             return found
-        assert time.monotonic() < end, f"not so after {timeout} s: {what}"
+        if time.monotonic() > end:
+            raise AssertionError(f"not so after {timeout} s: {what() if callable(what) else what}")
         time.sleep(0.05)
 
 

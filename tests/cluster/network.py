@@ -9,6 +9,7 @@ import random
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
 HOSTS = 30
 
@@ -43,7 +44,7 @@ class Network:
         found: list[socket.socket] = []
 
         def listen() -> None:  # in a thread that ends with this: it has moved into the namespace
-            with open(f"/run/netns/{self.name}") as namespace:
+            with Path("/run/netns", self.name).open() as namespace:
                 if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0x40000000) != 0:
                     raise OSError(ctypes.get_errno(), "setns")
             found.append(socket.create_server((address, port), backlog=256))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
-
 from apiserver import ApiServer, Manifest, until
 from dataplane import Server
 from network import Network
@@ -37,7 +34,7 @@ class Run(Up):
         )
 
     def served_by(self, host: str, backend: str, path: str = "/") -> None:
-        until(lambda: self.backend_of(host, path) == backend, PATIENCE, f"{host}{path}: {self.backend_of(host, path)}")
+        until(lambda: self.backend_of(host, path) == backend, PATIENCE, lambda: (host, path, self.get(host, path)))
 
 
 def slices(name: str, *servers: Server, namespace: str = "default", ready: bool = True) -> list[Manifest]:
@@ -79,7 +76,3 @@ def ingress_class(name: str = "nginx", controller: str = "k8s.io/ingress-nginx")
 
 def backend(network: Network, name: str) -> Server:
     return Server(name, listener=network.listener())
-
-
-def environment() -> dict[str, Any]:
-    return dict(os.environ)

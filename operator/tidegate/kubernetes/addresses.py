@@ -84,7 +84,10 @@ def is_serving(pod: dict[str, Any]) -> bool:
 
 async def siblings(client: Kubernetes, pods: Pods) -> list[dict[str, Any]]:
     """The pods with the labels of this one, itself included."""
-    own = await client.get(kinds.POD, pods.namespace, pods.name)
+    try:
+        own = await client.get(kinds.POD, pods.namespace, pods.name)
+    except NotFoundError:  # not in a pod
+        return []
     labels = {name: text for name, text in (own["metadata"].get("labels") or {}).items() if name not in HASH_LABELS}
     selector = ",".join(f"{name}={text}" for name, text in sorted(labels.items()))
     if not selector:
