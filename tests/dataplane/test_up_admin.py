@@ -117,8 +117,33 @@ def test_backends(up: Up, site: tuple[Up, Server]) -> None:
         "healthy": True,
         "ejected": False,
         "weight": 1,
+        "node": "",
+        "zone": "",
+        "targetRef": None,
     }
     assert row == {"name": "default/echo:80", "algorithm": "round_robin", "endpoints": [endpoint]}
+
+
+def test_backends_name_node_zone_and_target_of_each_endpoint(up: Up) -> None:
+    located = service("located", 9)
+    target = {"kind": "Pod", "namespace": "default", "name": "located-0"}
+    located[1]["endpoints"][0].update(nodeName="node-a", zone="zone-1", targetRef=target)
+    meta = {"name": "older", "namespace": "default"}
+    subset = {
+        "addresses": [{"ip": "10.9.0.1", "nodeName": "node-b", "targetRef": {"kind": "Pod", "name": "older-0"}}],
+        "ports": [{"name": "http", "port": 8080}],
+    }
+    older = [*service("older"), {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta, "subsets": [subset]}]
+    users = [ingress("located", "located.test", backend="located"), ingress("older", "older.test", backend="older")]
+    up.apply("located", located, older, users)
+    rows = {row["name"]: row["endpoints"] for row in up.api("backends")}
+    (one,), (other,) = rows["default/located:80"], rows["default/older:80"]
+    assert (one["node"], one["zone"], one["targetRef"]) == ("node-a", "zone-1", target)
+    assert (other["node"], other["zone"], other["targetRef"]) == (
+        "node-b",
+        "",
+        {"kind": "Pod", "namespace": "", "name": "older-0"},
+    )
 
 
 def test_certificates_without_a_key(up: Up) -> None:

@@ -15,7 +15,7 @@ from tidegate.admin.exposition import exposition
 from tidegate.agent.client import AgentError
 from tidegate.control import ControlPlane
 from tidegate.findings import Severity
-from tidegate.report.endpoints import count_endpoints
+from tidegate.report.endpoints import count_endpoints, endpoint_rows
 from tidegate.report.explain import explain
 from tidegate.report.states import ingress_states
 
@@ -168,17 +168,7 @@ class AdminServer:
                 {
                     "name": name,
                     "algorithm": backend.algorithm,
-                    "endpoints": [
-                        {
-                            "address": item.address,
-                            "port": item.port,
-                            "ready": True,
-                            "healthy": True,
-                            "ejected": False,
-                            "weight": 1,
-                        }
-                        for item in backend.endpoints
-                    ],
+                    "endpoints": endpoint_rows(self._control.store, backend),
                 }
                 for name, backend in sorted(self._control.translator.backends.items())
             ]

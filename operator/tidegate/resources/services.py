@@ -35,6 +35,7 @@ from tidegate.resources.raw import (
 )
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+UNSUPPORTED_PROTOCOL = "UnsupportedProtocol"
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
@@ -127,6 +128,8 @@ def _protocol(protocol: str | None, field: str, problems: Problems) -> str:
         return "TCP"
     if protocol not in _PROTOCOLS:
         problems.unsupported(field, protocol, _PROTOCOLS)
+    elif protocol == "SCTP":
+        problems.warn(field, UNSUPPORTED_PROTOCOL, "SCTP is not proxied, this port is not served; allowed: TCP, UDP")
     return protocol
 
 

@@ -38,6 +38,7 @@ from tidegate.translate.hosts import Claim, HostResult, hosts_of, server_name, t
 from tidegate.translate.options import Options
 from tidegate.translate.reader import Dependencies, Reader, Unit
 from tidegate.translate.routes import RouteContext
+from tidegate.translate.strays import Strays
 from tidegate.translate.tally import Tally
 
 
@@ -105,6 +106,7 @@ class Translator:
         self._users: Tally[Users] = Tally()
         self._names: Tally[str] = Tally()
         self._findings: Tally[Finding] = Tally()
+        self._strays = Strays()
         self._published_hosts: dict[str, Host] = {}
         self._published_certificates: dict[str, Certificate] = {}
         self._default_findings: tuple[Finding, ...] = ()
@@ -178,7 +180,7 @@ class Translator:
 
     def findings(self) -> tuple[Finding, ...]:
         """Everything there is to say, in a stable order."""
-        return tuple(sorted({*self._global_findings, *self._default_findings, *self._findings}))
+        return tuple(sorted({*self._global_findings, *self._default_findings, *self._strays.findings, *self._findings}))
 
     def findings_of(self, key: ObjectKey) -> tuple[Finding, ...]:
         """The findings about one Ingress, those of its hosts included."""
@@ -220,6 +222,7 @@ class Translator:
     def update(self, store: Store, changed: Iterable[ObjectKey]) -> Delta:
         """Translate again what the changed keys touch."""
         changed = set(changed)
+        self._strays.update(store, changed)
         globals_changed = self._update_globals(store, changed)
         dirty_hosts, dirty_backends, views, accepted = self._update_views(store, changed, globals_changed)
         for key in changed:

@@ -51,6 +51,13 @@ def only(decoded: Decoded) -> Finding:
 
 
 class TestService:
+    def test_an_sctp_port_is_told(self) -> None:
+        decoded = read(service(ports=[{"name": "web", "port": 80}, {"name": "s", "port": 81, "protocol": "SCTP"}]))
+        assert decoded.resource is not None
+        (finding,) = decoded.findings
+        assert (finding.reason, finding.field) == ("UnsupportedProtocol", "spec.ports[1].protocol")
+        assert finding.severity is Severity.WARNING
+
     def test_a_target_port_defaults_to_the_port(self) -> None:
         resource = read(
             service(
