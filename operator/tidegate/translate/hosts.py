@@ -15,6 +15,7 @@ from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.translate.acceptance import Hold, View, brief
 from tidegate.translate.authentication import Users
+from tidegate.translate.backend_tls import PemFile, tls_of_host
 from tidegate.translate.backends import BackendName, name_of
 from tidegate.translate.certificates import Bundle, InvalidCertificate, covers, parse_secret
 from tidegate.translate.routes import Location, RouteContext, RouteResult, build_route, held_route, rewrites
@@ -36,6 +37,7 @@ class HostResult(NamedTuple):
     policies: dict[str, Policy]
     backends: frozenset[BackendName]
     users: frozenset[Users]
+    files: frozenset[PemFile]
     certificates: tuple[CertificateInfo, ...]
     findings: tuple[Finding, ...]
 
@@ -274,6 +276,7 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
     canaries = _canaries(name, [view for view in views if view.canary], locations)
     patterns = any(_needs_patterns(location) for location in locations.values())
     ordered = sorted(locations.values(), key=_by_length)
+    context = context._replace(tls=tls_of_host(ordinary, context.globals, context.reader))
     results = [
         result
         for location in ordered
@@ -297,6 +300,7 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
         {result.policy.digest: result.policy for result in results if result.policy},
         frozenset(backend for result in results for backend in result.backends),
         frozenset(result.users for result in results if result.users),
+        frozenset(file for result in results for file in result.files),
         (tls.bundle.info,) if certificate and tls.bundle else (),
         tuple(foreign + findings) + tls.findings + tuple(item for result in results for item in result.findings),
     )
