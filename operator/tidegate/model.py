@@ -146,6 +146,7 @@ class Host(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     regex: bool = False
     app_root: str = ""
     alias_of: str = ""
+    profile: str = ""  # digest of the server profile it needs; `_`: the catch-all server has to name it
     redirect_to: str = ""
     redirect_status: int = 0
 
@@ -192,6 +193,14 @@ class CertificateInfo(msgspec.Struct, frozen=True, gc=False):
     algorithm: str = ""  # of the public key
 
 
+class Directive(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One directive of a snippet: words as NGINX reads them, without quotes; `block` is None where it has none."""
+
+    name: str
+    args: tuple[str, ...] = ()
+    block: tuple[Directive, ...] | None = None
+
+
 class RateLimit(msgspec.Struct, frozen=True, order=True, gc=False):
     rate: int
     unit: Literal["s", "m"]
@@ -202,24 +211,10 @@ Protocol = Literal["http", "https", "auto", "grpc", "grpcs", "fcgi"]
 """What a backend speaks; `auto` is http or https, as the client does."""
 
 
-class BackendTLS(msgspec.Struct, frozen=True, gc=False):
-    """TLS to a backend. `certificate` and `trusted` name PEM files by the digests of their contents."""
-
-    certificate: str = ""  # shown to the backend; empty: none
-    trusted: str = ""
-    verify: bool = False
-    depth: int = 1
-    name: str = ""  # that the backend's certificate is for; may hold variables
-    server_name: bool = False  # whether the backend is told the name
-    protocols: tuple[str, ...] = ("TLSv1.2",)
-    ciphers: str = "DEFAULT"
-
-
 class Upstream(msgspec.Struct, frozen=True, gc=False):
     """What makes a kept-alive connection to an endpoint reusable: the protocol and all of its TLS settings."""
 
     protocol: Protocol = "http"
-    tls: BackendTLS | None = None  # None: nothing is shown and nothing verified
 
 
 class Policy(msgspec.Struct, frozen=True, gc=False):
@@ -313,11 +308,23 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     error_log_level: str = "notice"
 
 
-class ServerProfile(msgspec.Struct, frozen=True, gc=False):
-    """What needs a native `server` of its own: client verification, a server snippet, ciphers."""
+class ServerProfile(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What needs a native `server` of its own: lines of a server snippet."""
 
-    digest: str
+    snippet: tuple[Directive, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """A name for this profile, the same in every process."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+
+
+class Server(msgspec.Struct, frozen=True, gc=False):
+    """A native server: which names it takes, and the policies that routes of these names name."""
+
+    profile: ServerProfile
     hosts: tuple[str, ...]
+    policies: tuple[str, ...] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False):
@@ -327,4 +334,4 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     backends: dict[str, Backend]
     certificates: dict[str, Certificate]
     policies: dict[str, Policy]
-    profiles: dict[str, ServerProfile]
+    servers: dict[str, Server]

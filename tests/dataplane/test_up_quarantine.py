@@ -13,6 +13,7 @@ from up import Load, Up, configmap, ingress, like, picky_nginx, service
 FLAGS = ("--configmap", "default/settings")
 BAD_LINE = ("line", r"^ +proxy_buffer_size 13312;")  # an Ingress with proxy-buffer-size: 13k
 BAD_MUTE = ("none", r"^ +proxy_buffer_size 14336;")
+BAD_SERVER = ("none", r"^ +set .mute 1;")  # an Ingress with that server-snippet
 BAD_SETTINGS = ("line", r"keepalive_timeout 123s")
 
 
@@ -20,7 +21,7 @@ BAD_SETTINGS = ("line", r"keepalive_timeout 123s")
 def binary() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="tgn", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
-        yield picky_nginx(Path(folder), BAD_LINE, BAD_MUTE, BAD_SETTINGS)
+        yield picky_nginx(Path(folder), BAD_LINE, BAD_MUTE, BAD_SERVER, BAD_SETTINGS)
 
 
 @pytest.fixture
@@ -64,6 +65,16 @@ def test_several_faults_at_once_are_found_each(up: Up) -> None:
         "three": "rejected",
     }
     assert up.backend_of("good1.test") == "echo"
+
+
+def test_a_server_profile_and_a_policy_at_fault_are_told_apart(up: Up) -> None:
+    up.apply("settings", configmap(allow_snippet_annotations="true", annotations_risk_level="Critical"))
+    mute = ingress("mute", "mute.test", server_snippet="set $mute 1;")
+    loud = ingress("loud", "loud.test", server_snippet="return 418;")
+    up.apply("batch", mute, loud, bad("bad", "14k"), good(0))
+    states = {row["name"]: row["state"] for row in up.api("ingresses")}
+    assert states == {"fine": "applied", "mute": "rejected", "loud": "applied", "bad": "rejected", "good0": "applied"}
+    assert up.get("loud.test")[0] == 418
 
 
 def test_the_last_accepted_revision_stays_until_the_fault_is_mended(up: Up) -> None:

@@ -80,7 +80,11 @@ class Pipeline:
         names = self.policy_names()
         named = {names[digest]: policy for digest, policy in policies.items()}
         used = {names[digest]: count for digest, count in users.items()}
-        return render(Configuration(1, self.translator.globals, named, RUNTIME, Capacity(), used))
+        servers = {
+            digest: msgspec.structs.replace(server, policies=tuple(names[one] for one in server.policies))
+            for digest, server in self.translator.servers().items()
+        }
+        return render(Configuration(1, self.translator.globals, named, RUNTIME, Capacity(), used, servers))
 
 
 def with_keys(resource: Resource | None) -> Resource | None:
@@ -162,10 +166,6 @@ def _model(pipeline: Pipeline) -> dict[str, Any]:
     model["users"] = {
         item.digest: [line.partition(":")[0] for line in item.text.decode().splitlines()]
         for item in sorted(translator.users(), key=lambda item: item.digest)
-    }
-    model["files"] = {
-        item.digest: made_certificates.describe_file(item.text)
-        for item in sorted(translator.files(), key=lambda item: item.digest)
     }
     model["globals"] = _difference(translator.globals, Translator(Options()).globals)
     default_route = translator.default_route()

@@ -38,7 +38,7 @@ local function apply_file(path)
 end
 
 -- To be run in the master at each (re)load, before workers exist. `text` is a JSON object: generation, state (a
--- folder), policies (digests), and the settings of the other modules.
+-- folder), policies (digests), servers (hosts and policies by profile), and the settings of the other modules.
 function _M.start(text)
   require "resty.core"
   settings = assert(cjson.decode(text))
@@ -52,7 +52,7 @@ function _M.start(text)
   require("tidegate.certificates").configure(settings.certificates)
   require("tidegate.admin")
   require("tidegate.access") -- now: a worker's user may not be allowed to read the file
-  store.set_policies(settings.policies)
+  store.set_policies(settings.policies, settings.servers)
   if not data:get("n:version") then
     apply_file(settings.state .. "/base")
     apply_file(settings.state .. "/log")

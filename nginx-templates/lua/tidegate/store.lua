@@ -22,10 +22,25 @@ local _M = { certificates = {}, certificate_count = 0 }
 local version = -1
 local hosts, backends, globals = {}, {}, nil
 local policies = {} -- digests that this worker's own configuration has
+local places = {} -- by host name, where it has a native server of its own: {profile, policies}
 
-function _M.set_policies(digests)
-  for _, digest in ipairs(digests) do
-    policies[digest] = true
+local function set_of(list)
+  local set = {}
+  for _, item in ipairs(list) do
+    set[item] = true
+  end
+  return set
+end
+
+-- `digests` are all policies; `servers` holds, by the digest of its profile, the hosts and policies of each server.
+-- `_` is the catch-all server, which has every policy.
+function _M.set_policies(digests, servers)
+  policies = set_of(digests)
+  for profile, server in pairs(servers) do
+    local place = { profile = profile, policies = profile == "_" and policies or set_of(server.policies) }
+    for _, name in ipairs(server.hosts) do
+      places[name] = place
+    end
   end
 end
 
@@ -83,30 +98,45 @@ function _M.sync()
   end
 end
 
-local function runs_here(record)
+local function known_policies(name)
+  local place = places[name]
+  return place and place.policies or policies
+end
+
+local function in_its_server(name, record)
+  local place = places[name]
+  return not record.profile or place and place.profile == record.profile
+end
+
+local function runs_here(name, record)
+  local known = known_policies(name)
   for _, route in ipairs(record.routes or {}) do
-    if route.policy and not policies[route.policy] then
+    if route.policy and not known[route.policy] then
       return false
     end
   end
-  return true
+  return in_its_server(name, record)
 end
 
--- The newest record of the host whose policies this worker has: one that was loaded before a reload serves what it
--- served then until it is gone.
+-- The newest record of the host whose policies and server this worker has: one that was loaded before a reload serves
+-- what it served then until it is gone.
 local function choose_record(name, text)
   local record = decode(text)
-  if runs_here(record) then
+  if runs_here(name, record) then
     return record
   end
   local older = data:get("q:" .. name)
   for _, candidate in ipairs(older and decode(older) or {}) do
-    if runs_here(candidate) then
+    if runs_here(name, candidate) then
       return candidate
     end
   end
+  if not in_its_server(name, record) then
+    return { name = record.name, routes = { { match = "prefix", path = "/", status = 503 } } }
+  end
+  local known = known_policies(name)
   for _, route in ipairs(record.routes) do
-    if route.policy and not policies[route.policy] then
+    if route.policy and not known[route.policy] then
       route.status = 503
     end
   end

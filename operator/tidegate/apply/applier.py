@@ -21,9 +21,10 @@ from tidegate.apply.dataplane import DataPlane, DataPlaneError, MemoryFullError
 from tidegate.apply.loader import Loader, Refused, StartError
 from tidegate.apply.memo import Content
 from tidegate.apply.pusher import Pusher
-from tidegate.apply.records import Record, built_in_backend, data_size, in_order, policies_of
+from tidegate.apply.records import Record, built_in_backend, data_size, in_order, needs_of, policies_of
 from tidegate.apply.revisions import Revisions
-from tidegate.model import Globals, Policy
+from tidegate.apply.servers import same_places, with_policies
+from tidegate.model import Globals, Policy, Server
 from tidegate.render.configuration import MIB, Capacity, Runtime
 
 __all__ = ["Applied", "Applier", "Refused", "StartError"]
@@ -85,8 +86,10 @@ class Applier:
         self._globals_since = 0
         self._policies: dict[str, Policy] = {}
         self._policy_users: dict[str, int] = {}
+        self._servers: dict[str, Server] = {}
         self._capacity = Capacity()
         self._refused_policies: dict[str, str] = {}
+        self._refused_servers: dict[str, str] = {}
         self._refused_globals: Globals | None = None
         self._started = False  # whether what runs is known
         self._ever_started = False
@@ -115,16 +118,19 @@ class Applier:
         policy_users: dict[str, int],
         revision: int,
         answered: int = 0,
+        servers: dict[str, Server] | None = None,
     ) -> None:
         """Take over a change of the wanted state.
 
-        `policies` are all that any wanted route names, `answered` the number of refusals that it takes into account.
+        `policies` are all that any wanted route names, `servers` the native ones by the digest of their profile;
+        `answered` is the number of refusals that this takes into account.
         """
         if globals_ != self._globals:
             self._globals, self._globals_since = globals_, revision
             self._refused_policies.clear()  # under other settings NGINX may take them
+            self._refused_servers.clear()
             self._refused_globals = None
-        self._policies, self._policy_users = policies, policy_users
+        self._policies, self._policy_users, self._servers = policies, policy_users, servers or {}
         for record in records:
             former = self._pending.get(record.key)
             self._pending[record.key] = _Pending(record, former.first if former else revision, revision)
@@ -134,10 +140,12 @@ class Applier:
                 self._wanted[record.key] = record
         self.revisions.want(revision, answered)
         self._full = False
-        again = {digest for item in self._pending.values() for digest in item.record.policies}
-        again &= self._refused_policies.keys()
-        if again:
-            self._refuse(Refused(policies={digest: self._refused_policies[digest] for digest in again}))
+        pending = [item.record for item in self._pending.values()]
+        again = {digest for record in pending for digest in record.policies} & self._refused_policies.keys()
+        once_more = {record.profile for record in pending} & self._refused_servers.keys()
+        if again or once_more:
+            refused = {digest: self._refused_policies[digest] for digest in again}
+            self._refuse(Refused(refused, {digest: self._refused_servers[digest] for digest in once_more}))
         self._wake.set()
 
     def resume(self) -> None:
@@ -241,11 +249,11 @@ class Applier:
         if not await self.loader.adopt(status.generation):
             return False
         values = self._pusher.values
-        named = await asyncio.to_thread(lambda: set[str]().union(*map(policies_of, values.values())))
-        if not named <= self.loader.policies.keys():
-            return False
         assert self.loader.loaded is not None
-        self._capacity = self.loader.loaded.content.capacity
+        content = self.loader.loaded.content
+        if not await asyncio.to_thread(lambda: all(content.fits(needs_of(*item)) for item in values.items())):
+            return False
+        self._capacity = content.capacity
         self._pusher.capacity = self._capacity.data
         try:
             await self._pusher.catch_up()
@@ -284,7 +292,7 @@ class Applier:
     # -- data -------------------------------------------------------------------------------------------------------
 
     def _blocked(self, record: Record) -> bool:
-        return not record.policies <= self.loader.policies.keys()
+        return self.loader.loaded is None or not self.loader.loaded.content.fits(record)
 
     def _may_go(self, item: _Pending, first_blocked: int | None) -> bool:
         """Routes keep their order: who sees a change sees all earlier ones. Endpoints and certificates overtake."""
@@ -370,6 +378,7 @@ class Applier:
             loaded is None
             or self._settings_wait
             or self._capacity != loaded.content.capacity
+            or not same_places(loaded.content.servers, self._servers_to_load)
             or any(self._blocked(item.record) for item in self._pending.values())
         )
 
@@ -381,9 +390,30 @@ class Applier:
         known = {**self.loader.policies, **self._policies}
         return {digest: known[digest] for digest in named if digest in known and digest not in self._refused_policies}
 
+    @property
+    def _servers_to_load(self) -> dict[str, Server]:
+        return {digest: server for digest, server in self._servers.items() if digest not in self._refused_servers}
+
+    def _policies_of_hosts(self, names: Iterable[str]) -> set[str]:
+        """Those that records of these hosts name now."""
+        return set[str]().union(*(policies_of(self._pusher.values.get(f"h:{name}")) for name in names))
+
+    def _unfit(self, content: Content) -> list[Record]:
+        """What takes the place of records by which workers with this configuration cannot serve."""
+        values = self._pusher.values
+        pending = [item.record for item in self._pending.values() if item.record.key in values]
+        return [record for record in pending if not content.fits(needs_of(record.key, values[record.key]))]
+
     async def _reload(self, newest: int = 0) -> bool:
         """Load the configuration that is wanted; what NGINX refuses is reported and left out."""
-        content = Content(self._settings, self._policies_to_load(), self._policy_users, self._capacity)
+        policies = self._policies_to_load()
+        servers = {
+            digest: with_policies(server, self._policies_of_hosts(server.hosts), policies)
+            for digest, server in self._servers_to_load.items()
+        }
+        content = Content(self._settings, policies, self._policy_users, self._capacity, servers)
+        if self.loader.loaded is not None:
+            await self._pusher.offer(self._unfit(content))
         refused = await self.loader.load(content, newest)
         if refused is not None:
             self._refuse(refused)
@@ -397,12 +427,13 @@ class Applier:
     def _refuse(self, refused: Refused) -> None:
         """Set aside what NGINX does not take, and report it."""
         self._refused_policies |= refused.policies
+        self._refused_servers |= refused.servers
         held = [self.revisions.wanted]
         if refused.settings:
             self._refused_globals = self._globals
             held.append(self._globals_since)
         for key, item in list(self._pending.items()):
-            if item.record.policies & refused.policies.keys():
+            if item.record.policies & refused.policies.keys() or item.record.profile in refused.servers:
                 held.append(item.first)
                 del self._pending[key]
         self.revisions.hold(min(held))

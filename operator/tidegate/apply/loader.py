@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from tidegate.agent.client import AgentClient, AgentError
 from tidegate.agent.protocol import ApplyResult, NginxError, Stage
 from tidegate.apply.memo import Content, Loaded, Memo
-from tidegate.apply.quarantine import bisect, policy_at
-from tidegate.model import Globals, Policy
+from tidegate.apply.quarantine import Suspect, bisect, suspect_at
+from tidegate.model import CATCH_ALL, Globals, Policy
 from tidegate.render.configuration import Configuration, Runtime
 from tidegate.render.quoting import UnsafeValue
 from tidegate.render.template import render
@@ -33,9 +33,10 @@ class StartError(Exception):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """What the data plane would not take, and why: policies by digest, the global settings, or more data."""
+    """What the data plane would not take, and why: policies and servers by digest, global settings, or more data."""
 
     policies: dict[str, str] = {}
+    servers: dict[str, str] = {}
     settings: str = ""
     memory: str = ""
 
@@ -150,7 +151,15 @@ class Loader:
 
     def _render(self, generation: int, content: Content) -> str:
         return render(
-            Configuration(generation, content.globals, content.policies, self._runtime, content.capacity, content.users)
+            Configuration(
+                generation,
+                content.globals,
+                content.policies,
+                self._runtime,
+                content.capacity,
+                content.users,
+                content.servers,
+            )
         )
 
     def _note(self, result: ApplyResult) -> None:
@@ -177,24 +186,26 @@ class Loader:
             result, text = await attempt(rest)
             if result.ok:
                 return Refused(settings=words)
-        bad: dict[str, str] = {}
-        while not result.ok and (found := _culprit(result, text, rest.policies)):
-            digest, message = found
-            bad[digest] = message
-            rest = _without(rest, {digest})
+        bad: dict[Suspect, str] = {}
+        while not result.ok and (found := _culprit(result, text, rest)):
+            suspect, message = found
+            bad[suspect] = message
+            rest = _only(rest, _suspects(rest) - {suspect})
             result, text = await attempt(rest)
         if not result.ok:
-            known = {digest: policy for digest, policy in rest.policies.items() if digest in self.policies}
+            known = _suspects(rest) & (_suspects(self.loaded.content) if self.loaded else set())
 
-            async def refusal(digests: Sequence[str]) -> str:
-                chosen = {**known, **{digest: rest.policies[digest] for digest in digests}}
-                answer, _ = await attempt(replace(rest, policies=chosen))
+            async def refusal(suspects: Sequence[Suspect]) -> str:
+                answer, _ = await attempt(_only(rest, known | set(suspects)))
                 return "" if answer.ok else _words(answer)
 
-            bad |= await bisect([digest for digest in rest.policies if digest not in known], refusal)
+            bad |= await bisect(sorted(_suspects(rest) - known), refusal)
         if not bad:
             raise StartError(f"NGINX does not take its configuration: {words}")
-        return Refused(policies=bad)
+        return Refused(
+            policies={suspect.digest: message for suspect, message in bad.items() if not suspect.server},
+            servers={suspect.digest: message for suspect, message in bad.items() if suspect.server},
+        )
 
     async def _test(self, content: Content) -> tuple[ApplyResult, str]:
         try:
@@ -216,16 +227,27 @@ def _failure(result: ApplyResult) -> Exception:
     return AgentError(_words(result)) if result.stage is Stage.STOPPED else StartError(_words(result))
 
 
-def _culprit(result: ApplyResult, text: str, policies: dict[str, Policy]) -> tuple[str, str] | None:
-    """The policy at a line that NGINX names, and what it says about it."""
+def _culprit(result: ApplyResult, text: str, content: Content) -> tuple[Suspect, str] | None:
+    """What stands at a line that NGINX names, and what it says about it."""
     for error in result.errors:
         if error.line and error.file and Path(error.file).name in CONFIGURATIONS:
-            digest = policy_at(text, error.line)
-            if digest in policies:
-                return digest, error.message
+            suspect = suspect_at(text, error.line)
+            if suspect in _suspects(content):
+                return suspect, error.message
     return None
 
 
-def _without(content: Content, digests: set[str]) -> Content:
-    policies = {digest: policy for digest, policy in content.policies.items() if digest not in digests}
-    return replace(content, policies=policies)
+def _suspects(content: Content) -> set[Suspect]:
+    servers = {Suspect(digest, server=True) for digest in content.servers if digest != CATCH_ALL}
+    return {Suspect(digest) for digest in content.policies} | servers
+
+
+def _only(content: Content, kept: set[Suspect]) -> Content:
+    """The same without the other policies and server profiles."""
+    policies = {digest: policy for digest, policy in content.policies.items() if Suspect(digest) in kept}
+    servers = {
+        digest: replace(server, policies=tuple(one for one in server.policies if one in policies))
+        for digest, server in content.servers.items()
+        if digest == CATCH_ALL or Suspect(digest, server=True) in kept
+    }
+    return replace(content, policies=policies, servers=servers)

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
-from tidegate.model import Globals, Policy
+from tidegate.apply.records import Record
+from tidegate.apply.servers import fits, placement
+from tidegate.model import Globals, Policy, Server
 from tidegate.render.configuration import Capacity
 
 
-class Content(msgspec.Struct, frozen=True):
+class Content(msgspec.Struct, frozen=True, dict=True):
     """Everything that a configuration is rendered from, but for where it runs. `users`: routes by policy."""
 
     globals: Globals
     policies: dict[str, Policy]
     users: dict[str, int]
     capacity: Capacity
+    servers: dict[str, Server] = {}
+
+    @cached_property
+    def _places(self) -> dict[str, str]:
+        return placement(self.servers)
+
+    def fits(self, record: Record) -> bool:
+        """Whether workers with this configuration can serve by this record."""
+        return fits(record, self._places, self.servers, self.policies)
 
 
 class Loaded(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -69,13 +70,24 @@ class Pusher:
     def with_former(self, record: Record) -> dict[str, bytes | None]:
         """The record, and before it, for workers without its policies, the one it takes the place of."""
         former = self.values.get(record.key)
-        if not record.policies or former is None or former == record.value:
+        if not (record.policies or record.profile) or former is None or former == record.value:
             return {record.key: record.value}
-        kept = "q:" + record.key[2:]
-        older = self.values.get(kept, b"[]")
-        rows: list[msgspec.Raw] = msgspec.json.decode(older, type=list[msgspec.Raw])
-        rows = [msgspec.Raw(former), *rows][:KEPT_RECORDS]
-        return {kept: msgspec.json.encode(rows), record.key: record.value}
+        return {**self._kept_beside(record.key, former), record.key: record.value}
+
+    def _kept_beside(self, key: str, value: bytes) -> dict[str, bytes | None]:
+        """The operation that lets workers choose this value where what stands under the key does not fit them."""
+        kept = "q:" + key[2:]
+        rows: list[msgspec.Raw] = msgspec.json.decode(self.values.get(kept, b"[]"), type=list[msgspec.Raw])
+        return {kept: msgspec.json.encode([msgspec.Raw(value), *rows][:KEPT_RECORDS])}
+
+    async def offer(self, records: Iterable[Record]) -> None:
+        """Lay records beside those in force, for workers that are about to start and cannot serve by the latter."""
+        operations: dict[str, bytes | None] = {}
+        for record in records:
+            if record.value is not None:
+                operations |= self._kept_beside(record.key, record.value)
+        if operations:
+            await self.push(operations)
 
     async def push(self, operations: dict[str, bytes | None]) -> None:
         """Write operations down and push them. Raises DataPlaneError when they did not arrive."""

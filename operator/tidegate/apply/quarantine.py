@@ -1,36 +1,53 @@
-"""Which policy a configuration error belongs to: the one at the line that NGINX names, else found by halving."""
+"""Which policy or server profile an error belongs to: the one at the line that NGINX names, else found by halving."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 POLICY_LOCATION = re.compile(r"^\s*location @policy_([0-9a-f]+) \{")
 LOCATION_END = re.compile(r"^        \}")
+SERVER = re.compile(r"^    # server ([0-9a-f]+)$")
+SERVER_END = re.compile(r"^    \}")
 
-Refusal = Callable[[Sequence[str]], Awaitable[str]]
+
+class Suspect(NamedTuple):
+    """What may be at fault: a policy or the profile of a server, by its digest."""
+
+    digest: str
+    server: bool = False
 
 
-def policy_at(configuration: str, line: int) -> str | None:
-    """The digest of the policy in whose location a line (from 1) stands, or None."""
+Refusal = Callable[[Sequence[Suspect]], Awaitable[str]]
+
+
+def suspect_at(configuration: str, line: int) -> Suspect | None:
+    """The policy in whose location a line (from 1) stands, else the profile of its server, or None."""
     lines = configuration.splitlines()
+    in_location = True
     for number in range(min(line, len(lines)) - 1, -1, -1):
-        if found := POLICY_LOCATION.match(lines[number]):
-            return found[1]
-        if LOCATION_END.match(lines[number]) and number < line - 1:
-            return None
+        text = lines[number]
+        if in_location and (found := POLICY_LOCATION.match(text)):
+            return Suspect(found[1])
+        if found := SERVER.match(text):
+            return Suspect(found[1], server=True)
+        if number < line - 1:
+            in_location = in_location and not LOCATION_END.match(text)
+            if SERVER_END.match(text):
+                return None
     return None
 
 
-async def bisect(suspects: Sequence[str], refusal: Refusal) -> dict[str, str]:
+async def bisect(suspects: Sequence[Suspect], refusal: Refusal) -> dict[Suspect, str]:
     """The suspects that are refused, each with the reason: as few as can be found by halving.
 
     `refusal` tries all those given at once; an empty answer means that they are accepted. What was accepted is given
     again with each later try, so that suspects which are refused only together are found too.
     """
-    accepted: list[str] = []
+    accepted: list[Suspect] = []
 
-    async def search(group: Sequence[str]) -> dict[str, str]:
+    async def search(group: Sequence[Suspect]) -> dict[Suspect, str]:
         if not group:
             return {}
         message = await refusal([*accepted, *group])

@@ -14,18 +14,19 @@ GLOBALS = "n:globals"
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One record; `policies` are digests that workers must know before they see it."""
+    """One record; `policies` are digests that workers must know before they see it, `profile` that of its server."""
 
     key: str
     value: bytes | None
     policies: frozenset[str] = frozenset()
+    profile: str = ""
 
 
 def host_record(name: str, host: Host | None) -> Record:
     if host is None:
         return Record(f"h:{name}", None)
     policies = frozenset(route.policy for route in host.routes if route.policy)
-    return Record(f"h:{name}", msgspec.json.encode(host), policies)
+    return Record(f"h:{name}", msgspec.json.encode(host), policies, host.profile)
 
 
 def backend_record(name: str, backend: Backend | None) -> Record:
@@ -58,18 +59,25 @@ def in_order(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=rank)
 
 
-class _PoliciesOnly(msgspec.Struct):
+class _NeedsOnly(msgspec.Struct):
     class RoutePolicy(msgspec.Struct):
         policy: str = ""
 
     routes: list[RoutePolicy] = []
+    profile: str = ""
 
 
-def policies_of(value: bytes | None) -> set[str]:
+def needs_of(key: str, value: bytes | None) -> Record:
+    """An encoded record with what it needs: of hosts' records that are policies and a profile, of others nothing."""
+    if value is None or not value.startswith(b'{"name"') or not (b'"policy"' in value or b'"profile"' in value):
+        return Record(key, value)
+    needs = msgspec.json.decode(value, type=_NeedsOnly)
+    return Record(key, value, frozenset(route.policy for route in needs.routes if route.policy), needs.profile)
+
+
+def policies_of(value: bytes | None) -> frozenset[str]:
     """The policies that a host's encoded record names; none for other records."""
-    if value is None or not value.startswith(b'{"name"') or b'"policy"' not in value:
-        return set()
-    return {route.policy for route in msgspec.json.decode(value, type=_PoliciesOnly).routes if route.policy}
+    return needs_of("", value).policies
 
 
 def data_size(values: Iterable[bytes]) -> int:

@@ -23,7 +23,7 @@ from tidegate.cli.common import (
     print_findings,
 )
 from tidegate.findings import Severity
-from tidegate.model import Backend, Globals, Host, Policy
+from tidegate.model import Backend, Globals, Host, Policy, Server
 from tidegate.render.configuration import Capacity, Configuration, NginxFeatures, Runtime
 from tidegate.render.template import render, template_folder
 from tidegate.translate.options import DEFAULT_PREFIX
@@ -38,6 +38,7 @@ class RenderedModel(msgspec.Struct, frozen=True):
     hosts: dict[str, Host]
     backends: dict[str, Backend]
     policies: dict[str, Policy]
+    servers: dict[str, Server]
     certificates: tuple[str, ...]
 
 
@@ -69,12 +70,18 @@ def render_command(
     translator, findings = load(folder, options)
     policies, users = translator.policies()
     if output is Output.TABLE:
-        configuration = Configuration(1, translator.globals, policies, example_runtime(), Capacity(), users)
+        servers = translator.servers()
+        configuration = Configuration(1, translator.globals, policies, example_runtime(), Capacity(), users, servers)
         sys.stdout.write(render(configuration))
     else:
         snapshot = translator.snapshot()
         model = RenderedModel(
-            translator.globals, snapshot.hosts, snapshot.backends, snapshot.policies, tuple(snapshot.certificates)
+            translator.globals,
+            snapshot.hosts,
+            snapshot.backends,
+            snapshot.policies,
+            snapshot.servers,
+            tuple(snapshot.certificates),
         )
         print_data(model, output)
     if any(item.severity is Severity.ERROR for item in findings):

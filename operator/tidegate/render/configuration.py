@@ -11,19 +11,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tidegate.model import Globals, Policy, RateLimit
-from tidegate.render.upstreams import (
-    MODULES,
-    TLSDirectives,
-    UpstreamBlock,
-    blocks_of,
-    next_conditions,
-    target_of,
-    tls_directives,
-)
+from tidegate.model import CATCH_ALL, Globals, Policy, RateLimit, Server
+from tidegate.render.servers import NativeServer, native_servers
+from tidegate.render.upstreams import MODULES, UpstreamBlock, blocks_of, next_conditions, target_of
 
 MIB = 1024 * 1024
-PEM_FOLDER = "tls/backends"  # below the run directory: certificates and keys that policies name
 ZONE_NODE = 128  # bytes that one client takes in a limit zone (NGINX's slab for a key of up to 40 bytes)
 
 
@@ -91,8 +83,11 @@ class Zone:
 
 @dataclass(frozen=True)
 class Listen:
+    """`options` for the first server that names the address, `flags` for the others."""
+
     address: str
     options: str
+    flags: str
 
 
 @dataclass(frozen=True)
@@ -108,7 +103,6 @@ class PolicyLocation:
     digest: str
     policy: Policy
     rates: tuple[RateUse, ...]
-    tls: TLSDirectives | None
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.policy, name)
@@ -170,6 +164,7 @@ class Configuration:
         runtime: Runtime,
         capacity: Capacity,
         policy_users: dict[str, int] | None = None,
+        servers: dict[str, Server] | None = None,
     ) -> None:
         self.generation = generation
         self.settings = settings
@@ -177,6 +172,7 @@ class Configuration:
         self.capacity = capacity
         self._users = policy_users or {}
         self._policies = dict(sorted(policies.items()))
+        self._servers = servers or {}
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.settings, name)
@@ -278,6 +274,10 @@ class Configuration:
                 "generation": self.generation,
                 "state": f"{self.runtime.run_dir}/state",
                 "policies": list(self._policies),
+                "servers": {
+                    digest: {"hosts": server.hosts, "policies": () if digest == CATCH_ALL else server.policies}
+                    for digest, server in sorted(self._servers.items())
+                },
                 "router": {
                     "body_limit": settings.default_policy.body_limit,
                     "outer_body_limit": self.outer_body_limit,
@@ -304,12 +304,15 @@ class Configuration:
 
     @property
     def listens(self) -> list[Listen]:
-        common = (" proxy_protocol" if self.settings.use_proxy_protocol else "") + (
-            " reuseport" if self.settings.reuse_port else ""
-        )
-        http2 = " http2" if self.settings.http2 and not self.runtime.features.http2_directive else ""
-        plain = [Listen(address, common) for address in self.runtime.http_addresses]
-        return plain + [Listen(address, f" ssl{http2}{common}") for address in self.runtime.https_addresses]
+        flags = " proxy_protocol" if self.settings.use_proxy_protocol else ""
+        once = " reuseport" if self.settings.reuse_port else ""
+        tls = " ssl" + (" http2" if self.settings.http2 and not self.runtime.features.http2_directive else "")
+        plain = [Listen(address, flags + once, flags) for address in self.runtime.http_addresses]
+        return plain + [Listen(address, tls + flags + once, tls + flags) for address in self.runtime.https_addresses]
+
+    @property
+    def servers(self) -> list[NativeServer]:
+        return native_servers(self._servers)
 
     # -- what is believed of a request --------------------------------------------------------------------------
 
@@ -404,11 +407,7 @@ class Configuration:
 
     def _location(self, digest: str, policy: Policy) -> PolicyLocation:
         rates = tuple(RateUse(self._zone_of(limit).name, limit.burst) for limit in policy.rates)
-        return PolicyLocation(digest, policy, rates, tls_directives(policy.upstream, self.pem_folder))
-
-    @property
-    def pem_folder(self) -> str:
-        return f"{self.runtime.run_dir}/{PEM_FOLDER}"
+        return PolicyLocation(digest, policy, rates)
 
     @property
     def default_policy(self) -> PolicyLocation:

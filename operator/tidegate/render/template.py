@@ -10,6 +10,7 @@ import jinja2
 
 from tidegate.render.configuration import Configuration
 from tidegate.render.quoting import lua_text, on_off, quote, quote_variables
+from tidegate.render.snippets import lines, word
 
 
 @lru_cache(maxsize=1)
@@ -31,6 +32,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(quote=quote, quote_variables=quote_variables, lua_text=lua_text, on_off=on_off)
+    environment.filters.update(word=word, snippet=lines)
     return environment
 
 

@@ -178,15 +178,16 @@ class _Resolver:
     def _read(self, name: str, setting: AnySetting, text: str) -> None:
         if setting.security:
             self._fingerprint.add((setting.name, text))
+        if name.endswith("-snippet") and not self._globals.get(cm.ALLOW_SNIPPET_ANNOTATIONS):
+            # Even one that protects: the administrator has said that no snippet takes effect.
+            message = "left out, as allow-snippet-annotations is false"
+            self._report(name, Severity.WARNING, "SnippetsNotAllowed", message)
+            return
         value = self._parse(name, setting, text)
         if value is _ABSENT:
             return
         if setting.support is Support.DEAD:
             self._findings.append(messages.ignored(self._place(name), setting))
-        elif name.endswith("-snippet") and not self._globals.get(cm.ALLOW_SNIPPET_ANNOTATIONS):
-            # Even one that protects: the administrator has said that no snippet takes effect.
-            message = "left out, as allow-snippet-annotations is false"
-            self._report(name, Severity.WARNING, "SnippetsNotAllowed", message)
         else:
             self._keep(name, setting, value)
 

@@ -24,6 +24,8 @@ from tidegate.model import (
     Match,
     Policy,
     Route,
+    Server,
+    ServerProfile,
     Snapshot,
 )
 from tidegate.resources.model import Ingress
@@ -31,7 +33,6 @@ from tidegate.settings.resolve import GlobalSettings, read_configmap
 from tidegate.store import Store
 from tidegate.translate.acceptance import Hold, View, accept, is_ours
 from tidegate.translate.authentication import Users
-from tidegate.translate.backend_tls import PemFile
 from tidegate.translate.backends import BackendName, BackendResult, translate_backend
 from tidegate.translate.certificates import InvalidCertificate, parse_secret
 from tidegate.translate.globals import translate_globals
@@ -105,12 +106,12 @@ class Translator:
         self._policies: dict[str, Policy] = {}
         self._policy_users: Tally[str] = Tally()
         self._users: Tally[Users] = Tally()
-        self._files: Tally[PemFile] = Tally()
         self._names: Tally[str] = Tally()
         self._findings: Tally[Finding] = Tally()
         self._strays = Strays()
         self._published_hosts: dict[str, Host] = {}
         self._published_certificates: dict[str, Certificate] = {}
+        self._places: dict[str, str] = {}
         self._default_findings: tuple[Finding, ...] = ()
         self._default_certificate: Certificate | None = None
         self._default_info: CertificateInfo | None = None
@@ -153,23 +154,36 @@ class Translator:
             del self._policies[digest]
         return dict(self._policies), users
 
+    def servers(self) -> dict[str, Server]:
+        """The native servers by the digest of their profile; `_` for names that the catch-all one has to name."""
+        hosts: dict[str, list[str]] = {}
+        for name, digest in sorted(self._places.items()):
+            hosts.setdefault(digest, []).append(name)
+        return {digest: self._server(digest, names) for digest, names in hosts.items()}
+
+    def _server(self, digest: str, names: list[str]) -> Server:
+        records = [self._published_hosts[name] for name in names]
+        policies = {route.policy for record in records for route in record.routes if route.policy}
+        if digest == CATCH_ALL:
+            return Server(ServerProfile(), tuple(names), tuple(sorted(policies)))
+        target = records[0].alias_of or names[0]
+        own = self._hosts[target].profile
+        assert own is not None
+        return Server(own.profile, tuple(names), tuple(sorted(policies)))
+
     def snapshot(self) -> Snapshot:
-        """Everything that is wanted, in the order of its names. No setting needs a server profile yet."""
+        """Everything that is wanted, in the order of its names."""
         return Snapshot(
             hosts=dict(sorted(self._published_hosts.items())),
             backends=dict(sorted(self.backends.items())),
             certificates=dict(sorted(self._published_certificates.items())),
             policies=dict(sorted(self.policies()[0].items())),
-            profiles={},
+            servers=self.servers(),
         )
 
     def users(self) -> frozenset[Users]:
         """The htpasswd files that routes refer to."""
         return frozenset(self._users)
-
-    def files(self) -> frozenset[PemFile]:
-        """The certificates and keys that policies refer to."""
-        return frozenset(self._files)
 
     def dns_names(self) -> frozenset[str]:
         """Host names whose addresses are wanted."""
@@ -201,14 +215,16 @@ class Translator:
 
     # -- update -------------------------------------------------------------------------------------------------
 
-    def refuse(self, policies: Iterable[str], message: str) -> set[ObjectKey]:
-        """NGINX did not take these policies: the revisions that brought them are not accepted after all.
+    def refuse(self, policies: Iterable[str], message: str, servers: Iterable[str] = ()) -> set[ObjectKey]:
+        """NGINX did not take these policies or servers: the revisions that brought them are not accepted after all.
 
         Returns the keys to update. A revision stays refused until its Ingress changes.
         """
-        bad = set(policies)
+        bad, bad_servers = set(policies), set(servers)
         keys: set[ObjectKey] = set()
         for result in self._hosts.values():
+            if result.profile is not None and result.profile.profile.digest in bad_servers:
+                keys.add(result.profile.owner)
             for route in result.host.routes:
                 if route.policy in bad:
                     keys.add(ObjectKey("Ingress", route.labels.namespace, route.labels.ingress))
@@ -235,6 +251,7 @@ class Translator:
             for unit in self._dependencies.of(key):
                 (dirty_hosts if unit.kind == "host" else dirty_backends).add(unit.name)
         dirty_names, more_backends = self._update_hosts(store, dirty_hosts)
+        dirty_names |= self._shadowed(dirty_names)
         backends = self._update_backends(store, dirty_backends | more_backends)
         hosts, certificates = self._publish(dirty_names)
         _note(certificates, self._published_certificates, CATCH_ALL, self._default_certificate)
@@ -388,7 +405,6 @@ class Translator:
         self._policies |= result.policies if result else {}
         self._policy_users.replace(_policies_of(former), _policies_of(result))
         self._users.replace(former.users if former else (), result.users if result else ())
-        self._files.replace(former.files if former else (), result.files if result else ())
         self._findings.replace(former.findings if former else (), result.findings if result else ())
         if result is None:
             self._hosts.pop(host, None)
@@ -434,19 +450,47 @@ class Translator:
         hosts: dict[str, Host | None] = {}
         certificates: dict[str, Certificate | None] = {}
         for name in names:
-            result = self._hosts.get(name)
-            claims = self._claims.get(name)
-            if result is not None:
-                record, certificate = result.host, result.certificate
-            elif claims:
-                record, certificate = claims[min(claims)]
+            record, certificate = self._owner_of(name)
+            if record is not None and not record.profile and self._wildcard_profile(name):
+                record = msgspec.structs.replace(record, profile=CATCH_ALL)
+            if record is not None and record.profile:
+                self._places[name] = record.profile
             else:
-                record, certificate = None, None
-                self._claims.pop(name, None)
+                self._places.pop(name, None)
             _note(hosts, self._published_hosts, name, record)
             if name != CATCH_ALL:  # whose certificate is the default one
                 _note(certificates, self._published_certificates, name, certificate)
         return hosts, certificates
+
+    def _owner_of(self, name: str) -> tuple[Host | None, Certificate | None]:
+        result = self._hosts.get(name)
+        if result is not None:
+            return result.host, result.certificate
+        claims = self._claims.get(name)
+        if claims:
+            claim = claims[min(claims)]
+            return claim.record, claim.certificate
+        self._claims.pop(name, None)
+        return None, None
+
+    def _wildcard_profile(self, name: str) -> str:
+        """The profile of the wildcard host that NGINX would take this name for."""
+        _, dot, rest = name.partition(".")
+        record = self._owner_of(f"*.{rest}")[0] if dot and not name.startswith("*") else None
+        return record.profile if record else ""
+
+    def _shadowed(self, names: set[str]) -> set[str]:
+        """Names that have to be named, or no longer, because a wildcard host got or lost a server of its own."""
+        changed = set()
+        for name in names:
+            if name.startswith("*."):
+                record = self._owner_of(name)[0]
+                if bool(record and record.profile) != (name in self._places):
+                    changed.add(name[1:])
+        if not changed:
+            return set()
+        known = set(self._published_hosts) | set(self._hosts) | set(self._claims)
+        return {name for name in known if name[name.find(".") :] in changed and not name.startswith("*")}
 
 
 def _note(changes: dict[str, T | None], published: dict[str, T], name: str, value: T | None) -> None:

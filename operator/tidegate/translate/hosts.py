@@ -15,9 +15,9 @@ from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.translate.acceptance import Hold, View, brief
 from tidegate.translate.authentication import Users
-from tidegate.translate.backend_tls import PemFile, tls_of_host
 from tidegate.translate.backends import BackendName, name_of
 from tidegate.translate.certificates import Bundle, InvalidCertificate, covers, parse_secret
+from tidegate.translate.profiles import OwnServer, own_server
 from tidegate.translate.routes import Location, RouteContext, RouteResult, build_route, held_route, rewrites
 
 
@@ -29,7 +29,7 @@ class Claim(NamedTuple):
 
 
 class HostResult(NamedTuple):
-    """What one host became. `policies` are those its routes name, `owners` the Ingresses whose rules it carries out."""
+    """What one host became. `policies` are those its routes name; `profile` and who asked for it, if any."""
 
     host: Host
     certificate: Certificate | None
@@ -37,9 +37,9 @@ class HostResult(NamedTuple):
     policies: dict[str, Policy]
     backends: frozenset[BackendName]
     users: frozenset[Users]
-    files: frozenset[PemFile]
     certificates: tuple[CertificateInfo, ...]
     findings: tuple[Finding, ...]
+    profile: OwnServer | None = None
 
 
 PathKey = tuple[str, bool]
@@ -230,7 +230,7 @@ def _certificate(name: str, bundle: Bundle | None) -> Certificate | None:
 
 
 def _claims(
-    name: str, views: list[View], bundle: Bundle | None, context: RouteContext
+    name: str, views: list[View], bundle: Bundle | None, profile: str, context: RouteContext
 ) -> tuple[dict[str, Claim], list[Finding]]:
     claims: dict[str, Claim] = {}
     findings: list[Finding] = []
@@ -243,7 +243,8 @@ def _claims(
             findings.append(Finding(owner.ingress.key, field, Severity.WARNING, "NotYetSupported", message))
         elif alias not in (name, CATCH_ALL):
             certificate = _certificate(alias, bundle)
-            claims[alias] = Claim(Host(alias, alias_of=name, tls=certificate is not None), certificate)
+            record = Host(alias, alias_of=name, profile=profile, tls=certificate is not None)
+            claims[alias] = Claim(record, certificate)
     plain = name != CATCH_ALL and not name.startswith("*.")
     if plain and any(view.settings.get(ann.FROM_TO_WWW_REDIRECT) for view in accepted):
         other = name.removeprefix("www.") if name.startswith("www.") else f"www.{name}"
@@ -276,7 +277,6 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
     canaries = _canaries(name, [view for view in views if view.canary], locations)
     patterns = any(_needs_patterns(location) for location in locations.values())
     ordered = sorted(locations.values(), key=_by_length)
-    context = context._replace(tls=tls_of_host(ordinary, context.globals, context.reader))
     results = [
         result
         for location in ordered
@@ -284,15 +284,18 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
     ]
     tls = _find_certificate(name, ordinary, context)
     certificate = _certificate(name, tls.bundle)
+    own, unplaced = own_server(name, ordinary, context)
+    profile = own.profile.digest if own else ""
     host = Host(
         name,
         routes=tuple(result.route for result in results),
         tls=name != CATCH_ALL and any(view.ingress.tls for view in ordinary if view.hold is not Hold.NOT_FOUND),
         regex=patterns,
         app_root=_app_root(ordered),
+        profile=profile,
     )
-    claims, more = _claims(name, ordinary, tls.bundle, context)
-    findings += more
+    claims, more = _claims(name, ordinary, tls.bundle, profile, context)
+    findings += more + unplaced
     return HostResult(
         host,
         certificate,
@@ -300,9 +303,9 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
         {result.policy.digest: result.policy for result in results if result.policy},
         frozenset(backend for result in results for backend in result.backends),
         frozenset(result.users for result in results if result.users),
-        frozenset(file for result in results for file in result.files),
         (tls.bundle.info,) if certificate and tls.bundle else (),
         tuple(foreign + findings) + tls.findings + tuple(item for result in results for item in result.findings),
+        own,
     )
 
 

@@ -222,7 +222,7 @@ def test_snippets_that_are_not_allowed_are_left_out_once_the_risk_is_accepted() 
         result = resolved({setting.name: "return 410;"}, critical)
         assert said(result) == [(setting.name, Severity.WARNING, "SnippetsNotAllowed")]
         assert (result.rejected, result.denied, result.degraded) == (False, False, True)
-        assert result.get(setting) == ""
+        assert result.get(setting) == setting.default
 
 
 def test_snippets_that_are_allowed_are_not_supported_yet() -> None:
@@ -259,6 +259,7 @@ def test_what_is_not_supported_yet_and_protects_denies() -> None:
         {"auth-tls-secret": "shop/ca"},
         {"auth-type": "digest"},
         {"enable-modsecurity": "true"},
+        {"proxy-ssl-verify": "on"},
     ):
         result = resolved(written)
         assert result.denied
@@ -273,6 +274,7 @@ def test_what_is_not_supported_yet_and_protects_denies() -> None:
         ("enable-owasp-core-rules", "false"),
         ("enable-global-auth", "false"),
         ("auth-tls-verify-client", "off"),
+        ("proxy-ssl-verify", "off"),
     ],
 )
 def test_a_value_that_asks_for_nothing_needs_no_support(name: str, text: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from tidegate.settings.configmap.global_auth import METHODS
+from tidegate.settings.directives import Directives
 from tidegate.settings.family import Family
 from tidegate.settings.lists import CacheDurations, CommaList
 from tidegate.settings.setting import OnInvalid, Risk, Support
-from tidegate.settings.texts import CharClass, HashExpression, Reference, Snippet, Text
+from tidegate.settings.texts import CharClass, HashExpression, Reference, Text
 from tidegate.settings.types import Choice, GoBool, Int
 from tidegate.settings.urls import Url
 
@@ -123,8 +124,8 @@ AUTH_KEEPALIVE_TIMEOUT: Final = _FAMILY.setting(
 )
 AUTH_SNIPPET: Final = _FAMILY.setting(
     "auth-snippet",
-    Snippet(),
-    "",
+    Directives(),
+    (),
     "Lines of NGINX configuration for the question to the service.",
     risk=Risk.CRITICAL,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tidegate.settings.configmap import modsecurity as keys
+from tidegate.settings.directives import Directives
 from tidegate.settings.family import Family
 from tidegate.settings.setting import OnInvalid, Risk, Scope, Support
 from tidegate.settings.texts import CharClass, Snippet, Text
@@ -14,18 +15,25 @@ _SNIPPETS: Final = Family("Snippets", on_invalid=OnInvalid.REJECT, support=Suppo
 _FIREWALL: Final = Family("ModSecurity", on_invalid=OnInvalid.DENY, support=Support.NOT_YET, security=True)
 
 CONFIGURATION_SNIPPET: Final = _SNIPPETS.setting(
-    "configuration-snippet", Snippet(), "", "Lines for each path of the Ingress.", risk=Risk.CRITICAL
+    "configuration-snippet", Directives(), (), "Lines for each path of the Ingress.", risk=Risk.CRITICAL
 )
 SERVER_SNIPPET: Final = _SNIPPETS.setting(
     "server-snippet",
-    Snippet(),
-    "",
+    Directives(),
+    (),
     "Lines for the host; only the oldest Ingress of a host has a say.",
     scope=Scope.SERVER,
     risk=Risk.CRITICAL,
+    support=Support.SUPPORTED,
 )
 STREAM_SNIPPET: Final = _SNIPPETS.setting(
-    "stream-snippet", Snippet(), "", "Lines for TCP and UDP services.", scope=Scope.GLOBAL, risk=Risk.CRITICAL
+    "stream-snippet",
+    Directives(),
+    (),
+    "Lines for TCP and UDP services.",
+    scope=Scope.GLOBAL,
+    risk=Risk.CRITICAL,
+    support=Support.NOT_YET,
 )
 ENABLE_MODSECURITY: Final = _FIREWALL.overriding(
     keys.ENABLE_MODSECURITY, GoBool(), "Whether the firewall inspects requests of this Ingress."

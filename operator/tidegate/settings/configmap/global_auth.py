@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from tidegate.settings.directives import Directives
 from tidegate.settings.family import Family
 from tidegate.settings.lists import CacheDurations, CommaList
 from tidegate.settings.setting import Becomes, OnInvalid, Scope, Support
-from tidegate.settings.texts import CharClass, PlainText, Snippet, Text
+from tidegate.settings.texts import CharClass, PlainText, Text
 from tidegate.settings.types import Choice, WeakBool
 from tidegate.settings.urls import OptionalUrl
 
@@ -61,7 +62,7 @@ GLOBAL_AUTH_REQUEST_REDIRECT: Final = _FAMILY.setting(
     "What the service gets as X-Auth-Request-Redirect; empty: the request URI.",
 )
 GLOBAL_AUTH_SNIPPET: Final = _FAMILY.setting(
-    "global-auth-snippet", Snippet(), "", "Lines of NGINX configuration for the question to the service."
+    "global-auth-snippet", Directives(), (), "Lines of NGINX configuration for the question to the service."
 )
 GLOBAL_AUTH_CACHE_KEY: Final = _FAMILY.setting(
     "global-auth-cache-key",

@@ -17,7 +17,6 @@ ALLOW_SNIPPET_ANNOTATIONS: Final = _FAMILY.setting(
     WeakBool(),
     False,
     "Whether annotations whose name ends in -snippet take effect. Without it they are left out of what is served.",
-    support=Support.NOT_YET,
 )
 ALLOW_CROSS_NAMESPACE_RESOURCES: Final = _FAMILY.setting(
     "allow-cross-namespace-resources",

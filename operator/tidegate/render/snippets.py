@@ -1,0 +1,37 @@
+"""Directives of a snippet as text: each word quoted where it has to be, each block closed by whoever opened it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tidegate.model import Directive
+from tidegate.render.quoting import CONTROL, UnsafeValue
+
+STEP = "    "
+_BARE = re.compile(r"[A-Za-z0-9_./:@=+,$*^~-]+")
+_WRITTEN = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
+_SPECIAL = re.compile(r'[\\"\n\t]')
+
+
+def word(text: str) -> str:
+    """One word with exactly this text, in which variables are NGINX's; raises UnsafeValue for control characters."""
+    if _BARE.fullmatch(text):
+        return text
+    written = _SPECIAL.sub(lambda found: _WRITTEN[found[0]], text)
+    if CONTROL.search(written):
+        raise UnsafeValue(f"{text!r} contains a control character")
+    return f'"{written}"'
+
+
+def lines(directives: Iterable[Directive], depth: int) -> str:
+    """The directives, each on a line of its own, from `depth` steps on."""
+    return "".join(_line(directive, STEP * depth) for directive in directives)
+
+
+def _line(directive: Directive, margin: str) -> str:
+    words = " ".join(map(word, (directive.name, *directive.args)))
+    if directive.block is None:
+        return f"{margin}{words};\n"
+    inner = "".join(_line(item, margin + STEP) for item in directive.block)
+    return f"{margin}{words} {{\n{inner}{margin}}}\n"
