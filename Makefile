@@ -32,6 +32,7 @@ demo: setup  ## a small shop behind a real NGINX on this machine; CHECK=1 ends a
 .PHONY: test
 test: setup  ## every test that needs no container engine
 	@scripts/trixie-rootfs.sh
+	@scripts/kube-programs.sh
 	@$(BIN)/pytest -n 2 $(ARGS)
 
 .PHONY: bench

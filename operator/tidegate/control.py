@@ -99,6 +99,7 @@ class ControlPlane:
         self._source, self._agent_options = source, agent_options
         self._accepted = AcceptedFile(self.run_dir / "state" / "accepted.json")
         self.store = Store()
+        self.store.want(options.objects)
         self.translator = Translator(options, self._accepted.load())
         fallback = self.translator.globals  # of an empty ConfigMap
         self.lock = asyncio.Lock()

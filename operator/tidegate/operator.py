@@ -52,10 +52,10 @@ class Operator:
         classes = Classes(
             translation.controller_class, translation.ingress_class, by_name=translation.ingress_class_by_name
         )
-        objects = (*options.configmaps, translation.default_backend, translation.default_certificate)
+        objects = (*options.configmaps, *translation.objects)
         scope = Scope(
             translation.watch_namespace,
-            tuple(dict.fromkeys(key.namespace for key in objects if key is not None)),
+            tuple(dict.fromkeys(key.namespace for key in objects)),
             namespaces_matter=translation.namespace_selector is not None,
         )
         self.source = KubernetesSource(options.access, client, classes, scope, census_every=options.census_every)

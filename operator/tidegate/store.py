@@ -117,6 +117,13 @@ class Store:
     def resolution(self, name: str) -> Resolution | None:
         return self._resolutions.get(name)
 
+    def want(self, keys: Iterable[ObjectKey]) -> None:
+        """Secrets and ConfigMaps that are asked for from the start."""
+        for key in keys:
+            if key.kind in ("Secret", "ConfigMap"):
+                self._pinned.add(key)
+                self._missing.add(key)
+
     def take_missing(self) -> frozenset[ObjectKey]:
         """The Secrets and ConfigMaps that were asked for since the last call and are not here."""
         missing, self._missing = frozenset(self._missing), set()

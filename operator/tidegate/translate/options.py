@@ -35,3 +35,9 @@ class Options(msgspec.Struct, frozen=True):
     access_log: str = ""
     pod_name: str = ""
     pod_namespace: str = ""
+
+    @property
+    def objects(self) -> tuple[ObjectKey, ...]:
+        """The objects that the command line names."""
+        named = (self.configmap, self.default_backend, self.default_certificate)
+        return tuple(key for key in named if key is not None)
