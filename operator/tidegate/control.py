@@ -23,11 +23,12 @@ from tidegate.agent.main import AgentHandle, AgentOptions, AgentStartError, RunD
 from tidegate.agent.protocol import Machine, ProcessUsage
 from tidegate.apply.applier import Applied, Applier, Refused
 from tidegate.apply.dataplane import DataPlaneError
+from tidegate.apply.files import DigestFiles
 from tidegate.apply.records import Record, backend_record, certificate_record, globals_record, host_record
 from tidegate.dns import Resolver
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.model import CATCH_ALL, CertificateInfo
-from tidegate.render.configuration import MetricSettings, Runtime
+from tidegate.render.configuration import PEM_FOLDER, MetricSettings, Runtime
 from tidegate.report.metrics import RequestMetrics
 from tidegate.resources.changes import Resolution, SourceUpdate
 from tidegate.resources.model import Ingress
@@ -125,12 +126,14 @@ class ControlPlane:
         self._unconfirmed: deque[_Step] = deque()
         self._told: asyncio.Queue[ChangeRecord | None] = asyncio.Queue()
         self._answered = 0
-        self._users: set[str] = set()
         self._news = News()
+        self._user_files = DigestFiles(Path(runtime.worker_place) / "users", 0o644)
+        self._pem_files = DigestFiles(self.run_dir / PEM_FOLDER, 0o640 if external_agent else 0o600, ".pem")
 
     async def run(self) -> None:
         """Start the agent and keep everything going. Raises StartError, AgentStartError, MissingFolderError."""
         gc.disable()  # the first state is all growth: looking through it again and again would hold the event loop
+        await asyncio.to_thread(self._pem_files.drop_unnamed, self.run_dir / "conf")
         self.agent = await find_agent(self._agent_options, external=self.external_agent)
         self._fit_runtime(self.agent.status.machine)
         client = self.agent.client()
@@ -275,7 +278,7 @@ class ControlPlane:
         if delta.globals_changed or first:
             records.append(globals_record(self.translator.default_route()))
             self.refusals.pop("Rejected", None)
-        self._write_users()
+        self._write_files()
         self._news.judged |= delta.judged
         self._news.configmaps |= {key for key in touched if key.kind == "ConfigMap"}
         views = self.translator.views
@@ -311,17 +314,10 @@ class ControlPlane:
     def _is_live(self, namespace: str, name: str) -> bool:
         return ObjectKey("Ingress", namespace, name) in self.translator.views
 
-    def _write_users(self) -> None:
-        """Files of users come before the routes that name them; what was written stays for older workers."""
-        for users in self.translator.users():
-            if users.digest in self._users:
-                continue
-            path = Path(self.runtime.worker_place) / "users" / users.digest
-            temporary = path.with_suffix(".new")
-            temporary.write_bytes(users.text)
-            temporary.chmod(0o644)
-            temporary.rename(path)
-            self._users.add(users.digest)
+    def _write_files(self) -> None:
+        """Files come before the routes and policies that name them."""
+        self._user_files.write((users.digest, users.text) for users in self.translator.users())
+        self._pem_files.write((file.digest, file.text) for file in self.translator.files())
 
     # -- from the data plane back -------------------------------------------------------------------------------------
 

@@ -211,10 +211,24 @@ Protocol = Literal["http", "https", "auto", "grpc", "grpcs", "fcgi"]
 """What a backend speaks; `auto` is http or https, as the client does."""
 
 
+class BackendTLS(msgspec.Struct, frozen=True, gc=False):
+    """TLS to a backend. `certificate` and `trusted` name PEM files by the digests of their contents."""
+
+    certificate: str = ""  # shown to the backend; empty: none
+    trusted: str = ""
+    verify: bool = False
+    depth: int = 1
+    name: str = ""  # that the backend's certificate is for; may hold variables
+    server_name: bool = False  # whether the backend is told the name
+    protocols: tuple[str, ...] = ("TLSv1.2",)
+    ciphers: str = "DEFAULT"
+
+
 class Upstream(msgspec.Struct, frozen=True, gc=False):
     """What makes a kept-alive connection to an endpoint reusable: the protocol and all of its TLS settings."""
 
     protocol: Protocol = "http"
+    tls: BackendTLS | None = None  # None: nothing is shown and nothing verified
 
 
 class Policy(msgspec.Struct, frozen=True, gc=False):

@@ -6,13 +6,14 @@ In a manifest, `certificate for a.test, *.b.test` stands for a certificate and `
 from __future__ import annotations
 
 import datetime
+import hashlib
 import re
 from collections.abc import Iterable
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import NameOID
 from tidegate.model import KeyPair
 
@@ -24,21 +25,22 @@ _END = datetime.datetime(2034, 1, 1, tzinfo=datetime.UTC)
 @lru_cache
 def make(names: str, *, common_name: str = "") -> tuple[str, str]:
     """Chain and key, PEM, of a self-signed certificate for comma separated names, or for a common name alone."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    # the same in every run, for files are named by their content
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"{names}/{common_name}".encode()).digest())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name or "made for a test")])
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(1)
         .not_valid_before(_BEGIN)
         .not_valid_after(_END)
     )
     listed = [name.strip() for name in names.split(",") if name.strip()]
     if listed:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in listed]), False)
-    chain = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    chain = builder.sign(key, None).public_bytes(serialization.Encoding.PEM).decode()
     return chain, key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
@@ -72,3 +74,10 @@ def describe(pairs: Iterable[KeyPair]) -> list[str]:
         assert (chain, key) == (pair.chain, pair.key)
         found.append(_made[pair.chain])
     return found
+
+
+def describe_file(text: bytes) -> list[str]:
+    """Which made certificates are in a file, and whether there is a key."""
+    found = text.decode()
+    names = [name for chain, name in _made.items() if chain in found]
+    return names + (["a key"] if "PRIVATE KEY" in found else [])

@@ -167,6 +167,10 @@ def _model(pipeline: Pipeline) -> dict[str, Any]:
         item.digest: [line.partition(":")[0] for line in item.text.decode().splitlines()]
         for item in sorted(translator.users(), key=lambda item: item.digest)
     }
+    model["files"] = {
+        item.digest: made_certificates.describe_file(item.text)
+        for item in sorted(translator.files(), key=lambda item: item.digest)
+    }
     model["globals"] = _difference(translator.globals, Translator(Options()).globals)
     default_route = translator.default_route()
     model["default backend"] = default_route.default_backend

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from tidegate.agent.rundir import SHARED_MODE
+from tidegate.render.configuration import PEM_FOLDER
 
-OWN_FOLDERS = ("state", "tls", "users")
+OWN_FOLDERS = ("state", "tls", PEM_FOLDER, "users")
 AGENT_FOLDERS = ("conf", "logs", "tmp")
 SAFE_PATH = re.compile(r"/[A-Za-z0-9._/+-]*")
 LONGEST = 90  # a Unix socket's path has at most 107 bytes

@@ -13,9 +13,18 @@ import msgspec
 
 from tidegate.model import CATCH_ALL, Globals, Policy, RateLimit, Server
 from tidegate.render.servers import NativeServer, native_servers
-from tidegate.render.upstreams import MODULES, UpstreamBlock, blocks_of, next_conditions, target_of
+from tidegate.render.upstreams import (
+    MODULES,
+    TLSDirectives,
+    UpstreamBlock,
+    blocks_of,
+    next_conditions,
+    target_of,
+    tls_directives,
+)
 
 MIB = 1024 * 1024
+PEM_FOLDER = "tls/backends"  # below the run directory: certificates and keys that policies name
 ZONE_NODE = 128  # bytes that one client takes in a limit zone (NGINX's slab for a key of up to 40 bytes)
 
 
@@ -103,6 +112,7 @@ class PolicyLocation:
     digest: str
     policy: Policy
     rates: tuple[RateUse, ...]
+    tls: TLSDirectives | None
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.policy, name)
@@ -407,7 +417,11 @@ class Configuration:
 
     def _location(self, digest: str, policy: Policy) -> PolicyLocation:
         rates = tuple(RateUse(self._zone_of(limit).name, limit.burst) for limit in policy.rates)
-        return PolicyLocation(digest, policy, rates)
+        return PolicyLocation(digest, policy, rates, tls_directives(policy.upstream, self.pem_folder))
+
+    @property
+    def pem_folder(self) -> str:
+        return f"{self.runtime.run_dir}/{PEM_FOLDER}"
 
     @property
     def default_policy(self) -> PolicyLocation:

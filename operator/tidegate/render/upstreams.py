@@ -6,14 +6,14 @@ what it is (protocol, TLS and all its settings) has to be told apart by blocks.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from tidegate.model import Policy, Upstream
+import msgspec
 
-_ALWAYS: Final = ("tidegate_http", "tidegate_https")  # the first is what error and default backends are asked through
-_SINGLE: Final = ("tidegate_fcgi",)  # a FastCGI process that keeps a connection open serves nobody else
+from tidegate.model import BackendTLS, Policy, Upstream
 
 MODULES: Final = {
     "http": "proxy",
@@ -28,15 +28,45 @@ MODULES: Final = {
 
 @dataclass(frozen=True)
 class UpstreamBlock:
-    """`keepalive`: whether connections may be used again."""
+    """`keepalive`: whether connections may be used again. A FastCGI process that keeps one open serves nobody else."""
 
     name: str
     keepalive: bool = True
 
 
-def _names(upstream: Upstream) -> tuple[str, ...]:
+_ALWAYS: Final = (UpstreamBlock("tidegate_http"), UpstreamBlock("tidegate_https"))
+"""The first is what error and default backends are asked through."""
+
+
+@dataclass(frozen=True)
+class TLSDirectives:
+    """What a location says about TLS to its backends; files are paths, empty for none."""
+
+    tls: BackendTLS
+    certificate: str
+    trusted: str
+
+
+def tls_directives(upstream: Upstream, folder: str) -> TLSDirectives | None:
+    """`folder` holds the PEM files."""
+    tls = upstream.tls
+    if tls is None:
+        return None
+    certificate, trusted = (f"{folder}/{digest}.pem" if digest else "" for digest in (tls.certificate, tls.trusted))
+    return TLSDirectives(tls, certificate, trusted)
+
+
+def _suffix(upstream: Upstream) -> str:
+    if upstream.tls is None:
+        return ""
+    return "_" + hashlib.sha256(msgspec.json.encode(upstream.tls)).hexdigest()[:16]
+
+
+def _blocks(upstream: Upstream) -> tuple[UpstreamBlock, ...]:
+    """A name that depends on the request says nothing of a connection made for another one: each gets its own."""
     protocols = ("http", "https") if upstream.protocol == "auto" else (upstream.protocol,)
-    return tuple(f"tidegate_{protocol}" for protocol in protocols)
+    keepalive = upstream.protocol != "fcgi" and not (upstream.tls and "$" in upstream.tls.name)
+    return tuple(UpstreamBlock(f"tidegate_{protocol}{_suffix(upstream)}", keepalive) for protocol in protocols)
 
 
 def next_conditions(module: str, conditions: tuple[str, ...]) -> tuple[str, ...]:
@@ -50,12 +80,12 @@ def next_conditions(module: str, conditions: tuple[str, ...]) -> tuple[str, ...]
 def target_of(upstream: Upstream) -> str:
     """What the pass directive of a location names: scheme and block."""
     if upstream.protocol == "auto":
-        return "$scheme://tidegate_$scheme"
-    name = _names(upstream)[0]
+        return f"$scheme://tidegate_${{scheme}}{_suffix(upstream)}"
+    name = _blocks(upstream)[0].name
     return name if upstream.protocol == "fcgi" else f"{upstream.protocol}://{name}"
 
 
 def blocks_of(policies: Iterable[Policy]) -> list[UpstreamBlock]:
     """The blocks that these policies need, and those that are always there."""
-    names = {*_ALWAYS, *(name for policy in policies for name in _names(policy.upstream))}
-    return [UpstreamBlock(name, keepalive=name not in _SINGLE) for name in sorted(names)]
+    blocks = {*_ALWAYS, *(block for policy in policies for block in _blocks(policy.upstream))}
+    return sorted(blocks, key=lambda block: block.name)

@@ -33,6 +33,7 @@ from tidegate.settings.resolve import GlobalSettings, read_configmap
 from tidegate.store import Store
 from tidegate.translate.acceptance import Hold, View, accept, is_ours
 from tidegate.translate.authentication import Users
+from tidegate.translate.backend_tls import PemFile
 from tidegate.translate.backends import BackendName, BackendResult, translate_backend
 from tidegate.translate.certificates import InvalidCertificate, parse_secret
 from tidegate.translate.globals import translate_globals
@@ -106,6 +107,7 @@ class Translator:
         self._policies: dict[str, Policy] = {}
         self._policy_users: Tally[str] = Tally()
         self._users: Tally[Users] = Tally()
+        self._files: Tally[PemFile] = Tally()
         self._names: Tally[str] = Tally()
         self._findings: Tally[Finding] = Tally()
         self._strays = Strays()
@@ -184,6 +186,10 @@ class Translator:
     def users(self) -> frozenset[Users]:
         """The htpasswd files that routes refer to."""
         return frozenset(self._users)
+
+    def files(self) -> frozenset[PemFile]:
+        """The certificates and keys that policies refer to."""
+        return frozenset(self._files)
 
     def dns_names(self) -> frozenset[str]:
         """Host names whose addresses are wanted."""
@@ -405,6 +411,7 @@ class Translator:
         self._policies |= result.policies if result else {}
         self._policy_users.replace(_policies_of(former), _policies_of(result))
         self._users.replace(former.users if former else (), result.users if result else ())
+        self._files.replace(former.files if former else (), result.files if result else ())
         self._findings.replace(former.findings if former else (), result.findings if result else ())
         if result is None:
             self._hosts.pop(host, None)

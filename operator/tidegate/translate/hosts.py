@@ -15,6 +15,7 @@ from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.translate.acceptance import Hold, View, brief
 from tidegate.translate.authentication import Users
+from tidegate.translate.backend_tls import PemFile, tls_of_host
 from tidegate.translate.backends import BackendName, name_of
 from tidegate.translate.certificates import Bundle, InvalidCertificate, covers, parse_secret
 from tidegate.translate.profiles import OwnServer, own_server
@@ -37,6 +38,7 @@ class HostResult(NamedTuple):
     policies: dict[str, Policy]
     backends: frozenset[BackendName]
     users: frozenset[Users]
+    files: frozenset[PemFile]
     certificates: tuple[CertificateInfo, ...]
     findings: tuple[Finding, ...]
     profile: OwnServer | None = None
@@ -277,6 +279,7 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
     canaries = _canaries(name, [view for view in views if view.canary], locations)
     patterns = any(_needs_patterns(location) for location in locations.values())
     ordered = sorted(locations.values(), key=_by_length)
+    context = context._replace(tls=tls_of_host(ordinary, context.globals, context.reader))
     results = [
         result
         for location in ordered
@@ -303,6 +306,7 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
         {result.policy.digest: result.policy for result in results if result.policy},
         frozenset(backend for result in results for backend in result.backends),
         frozenset(result.users for result in results if result.users),
+        frozenset(file for result in results for file in result.files),
         (tls.bundle.info,) if certificate and tls.bundle else (),
         tuple(foreign + findings) + tls.findings + tuple(item for result in results for item in result.findings),
         own,

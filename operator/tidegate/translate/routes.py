@@ -18,12 +18,14 @@ from tidegate.model import (
     Rewrite,
     Route,
     TLSRedirect,
+    Upstream,
 )
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
 from tidegate.translate.acceptance import Hold, View
 from tidegate.translate.authentication import Denied, Users, basic_auth
+from tidegate.translate.backend_tls import PemFile, TLSSettings
 from tidegate.translate.backends import BackendName
 from tidegate.translate.globals import busy_buffers, next_upstream, temp_file_size
 from tidegate.translate.options import Options
@@ -52,15 +54,17 @@ class RouteResult(NamedTuple):
     backends: tuple[BackendName, ...]
     users: Users | None
     findings: tuple[Finding, ...]
+    files: tuple[PemFile, ...] = ()
 
 
 class RouteContext(NamedTuple):
-    """What all routes of one translation share."""
+    """What all routes of one translation share; `tls` is what their host says about TLS to backends."""
 
     globals: GlobalSettings
     default_policy: Policy
     options: Options
     reader: Reader
+    tls: TLSSettings | Denied | None = None
 
 
 def scope_of(view: View) -> str:
@@ -162,7 +166,7 @@ def _rates(settings: IngressSettings) -> tuple[RateLimit, ...]:
     return tuple(found)
 
 
-def _policy(location: Location, context: RouteContext, auth: bool, access: bool) -> Policy:
+def _policy(location: Location, upstream: Upstream, context: RouteContext, auth: bool, access: bool) -> Policy:
     settings = location.view.settings
     number, size = settings.get(ann.PROXY_BUFFERS_NUMBER), settings.get(ann.PROXY_BUFFER_SIZE)
     buffering = settings.get(ann.PROXY_BUFFERING)
@@ -179,7 +183,7 @@ def _policy(location: Location, context: RouteContext, auth: bool, access: bool)
         next_upstream=next_upstream(settings.get(ann.PROXY_NEXT_UPSTREAM), context.globals),
         next_upstream_timeout=settings.get(ann.PROXY_NEXT_UPSTREAM_TIMEOUT),
         tries=settings.get(ann.PROXY_NEXT_UPSTREAM_TRIES),
-        upstream=upstream_of(settings, own=location.backend is not None),
+        upstream=upstream,
         rates=_rates(settings),
         connections=min(max(settings.get(ann.LIMIT_CONNECTIONS), 0), MOST_CONNECTIONS),
         limit_rate=max(settings.get(ann.LIMIT_RATE), 0) if buffering else 0,
@@ -227,18 +231,20 @@ def build_route(
         return held_route(location, match)
     namespace = view.ingress.metadata.namespace
     auth, users, complaint = None, None, ""
-    if not location.path.startswith(context.globals.get(cm.NO_AUTH_LOCATIONS)):
-        try:
-            if found := basic_auth(settings, context.globals, namespace, context.reader):
-                auth, users, complaint = found
-        except Denied as denied:
-            field = field_of(view, denied.field, context)
-            finding = Finding(view.ingress.key, field, Severity.ERROR, "Denied", f"{denied}; its paths answer 503")
-            route = Route(match, location.path, labels_of(location), status=503)
-            return RouteResult(route, None, (), None, (finding,))
+    try:
+        upstream = upstream_of(view, location.backend, context.tls, context.globals, context.reader)
+        if not location.path.startswith(context.globals.get(cm.NO_AUTH_LOCATIONS)) and (
+            found := basic_auth(settings, context.globals, namespace, context.reader)
+        ):
+            auth, users, complaint = found
+    except Denied as denied:
+        field = field_of(view, denied.field, context) if denied.field else ""
+        finding = Finding(view.ingress.key, field, Severity.ERROR, "Denied", f"{denied}; its paths answer 503")
+        route = Route(match, location.path, labels_of(location), status=503)
+        return RouteResult(route, None, (), None, (finding,))
 
     access = _access(settings)
-    policy = _policy(location, context, auth is not None, access is not None)
+    policy = _policy(location, upstream.upstream, context, auth is not None, access is not None)
     own_policy = None if policy == context.default_policy else policy
     fallback = _fallback(settings, namespace, context)
     own_errors = settings.is_set(ann.CUSTOM_HTTP_ERRORS)
@@ -276,7 +282,11 @@ def build_route(
     if complaint:
         field = field_of(view, "auth-secret", context)
         findings += (Finding(view.ingress.key, field, Severity.WARNING, "InvalidUsers", complaint),)
-    return RouteResult(route, own_policy, tuple(backends), users, findings)
+    if upstream.unverified:
+        message = "has no effect without proxy-ssl-secret, whose ca.crt is what to verify with"
+        field = field_of(view, ann.PROXY_SSL_VERIFY.name, context)
+        findings += (Finding(view.ingress.key, field, Severity.WARNING, "NoEffect", message),)
+    return RouteResult(route, own_policy, tuple(backends), users, findings, upstream.files)
 
 
 def _fallback(settings: IngressSettings, namespace: str, context: RouteContext) -> BackendName | None:

@@ -259,7 +259,6 @@ def test_what_is_not_supported_yet_and_protects_denies() -> None:
         {"auth-tls-secret": "shop/ca"},
         {"auth-type": "digest"},
         {"enable-modsecurity": "true"},
-        {"proxy-ssl-verify": "on"},
     ):
         result = resolved(written)
         assert result.denied
@@ -274,7 +273,6 @@ def test_what_is_not_supported_yet_and_protects_denies() -> None:
         ("enable-owasp-core-rules", "false"),
         ("enable-global-auth", "false"),
         ("auth-tls-verify-client", "off"),
-        ("proxy-ssl-verify", "off"),
     ],
 )
 def test_a_value_that_asks_for_nothing_needs_no_support(name: str, text: str) -> None:

@@ -6,11 +6,11 @@ from typing import Final
 
 from tidegate.settings.family import Family
 from tidegate.settings.lists import WordList
-from tidegate.settings.setting import OnInvalid, Risk, Support
+from tidegate.settings.setting import OnInvalid, Risk
 from tidegate.settings.texts import CharClass, Reference, Text
 from tidegate.settings.types import Int, OnOff
 
-_FAMILY: Final = Family("TLS to backends", support=Support.NOT_YET)
+_FAMILY: Final = Family("TLS to backends")
 
 PROXY_SSL_SECRET: Final = _FAMILY.setting(
     "proxy-ssl-secret",

@@ -200,7 +200,6 @@ PROXY_SSL_LOCATION_ONLY: Final = _FAMILY.setting(
     WeakBool(),
     False,
     "Whether proxy-ssl-* of an Ingress stay with its own paths instead of the whole host.",
-    support=_NOT_YET,
 )
 _UNREAD: Final = Family("Proxying", scope=Scope.GLOBAL, becomes=Becomes.NOTHING, support=Support.DEAD)
 

@@ -1,0 +1,146 @@
+"""TLS towards backends: from `proxy-ssl-*` and a Secret to what a connection has to be like (reference: annotations 9).
+
+An Ingress with `proxy-ssl-secret` says it for its own paths and, unless the ConfigMap says `proxy-ssl-location-only`,
+the oldest such Ingress of a host also for the paths of others that have none. What cannot be carried out closes all of
+these paths: to leave a verification out would be to trust anybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from msgspec.structs import replace
+
+from tidegate.model import BackendTLS, Protocol
+from tidegate.resources.model import Secret
+from tidegate.settings import annotations as ann
+from tidegate.settings import configmap as cm
+from tidegate.settings.resolve import GlobalSettings, IngressSettings
+from tidegate.translate.acceptance import Hold, View
+from tidegate.translate.authentication import Denied
+from tidegate.translate.backends import BackendName
+from tidegate.translate.certificates import InvalidCertificate, parse_secret
+from tidegate.translate.reader import Reader
+
+OVER_TLS: Final[tuple[Protocol, ...]] = ("https", "auto", "grpcs")
+
+
+class PemFile(msgspec.Struct, frozen=True):
+    """A file that NGINX's configuration names by the digest of its content. It may hold a private key."""
+
+    digest: str
+    text: bytes
+
+    def __repr__(self) -> str:
+        return f"PemFile({self.digest!r})"
+
+
+class TLSSettings(NamedTuple):
+    """The settings of one Ingress, and the files that they name."""
+
+    tls: BackendTLS
+    files: tuple[PemFile, ...]
+
+    def towards(self, backend: BackendName) -> BackendTLS:
+        """The same for one backend: a certificate that is asked for without a name has to be for the upstream's."""
+        if self.tls.name or not (self.tls.verify or self.tls.server_name):
+            return self.tls
+        return replace(self.tls, name=f"{backend.namespace}-{backend.service}-{backend.port}")
+
+
+def _file(text: str) -> PemFile:
+    data = text.encode()
+    return PemFile(hashlib.sha256(data).hexdigest()[:32], data)
+
+
+@lru_cache(maxsize=256)
+def _authorities(text: bytes) -> str:
+    """The certificates of a bundle, and nothing else of it. Raises ValueError."""
+    found = x509.load_pem_x509_certificates(text)
+    return "".join(item.public_bytes(serialization.Encoding.PEM).decode() for item in found)
+
+
+def _secret(settings: IngressSettings, globals_: GlobalSettings, namespace: str, reader: Reader) -> Secret:
+    reference = settings.get(ann.PROXY_SSL_SECRET)
+    assert reference is not None
+    if reference.namespace != namespace and not globals_.get(cm.ALLOW_CROSS_NAMESPACE_RESOURCES):
+        raise Denied(
+            ann.PROXY_SSL_SECRET.name,
+            f"found a Secret of namespace {reference.namespace!r}, allowed: {namespace!r} "
+            "(allow-cross-namespace-resources is off)",
+        )
+    secret = reader.secret(reference.namespace, reference.name)
+    if secret is None:
+        raise Denied(ann.PROXY_SSL_SECRET.name, f"there is no Secret {reference}")
+    return secret
+
+
+def tls_settings(
+    settings: IngressSettings, globals_: GlobalSettings, namespace: str, reader: Reader
+) -> TLSSettings | None:
+    """What an Ingress says about TLS to its backends; None when it has no `proxy-ssl-secret`, which all else needs.
+
+    Raises Denied when it cannot be carried out.
+    """
+    if settings.get(ann.PROXY_SSL_SECRET) is None:
+        return None
+    secret = _secret(settings, globals_, namespace, reader)
+    name = f"{secret.metadata.namespace}/{secret.metadata.name}"
+    shown = trusted = None
+    if secret.data.keys() & {"tls.crt", "tls.key"}:
+        try:
+            pair = parse_secret(secret).pair
+        except InvalidCertificate as error:
+            raise Denied(ann.PROXY_SSL_SECRET.name, f"Secret {name}: {error}") from None
+        shown = _file(pair.chain + pair.key)
+    verify = settings.get(ann.PROXY_SSL_VERIFY)
+    if verify:
+        if "ca.crt" not in secret.data:
+            raise Denied(ann.PROXY_SSL_VERIFY.name, f"the Secret {name} has no key ca.crt to verify with")
+        try:
+            trusted = _file(_authorities(secret.data["ca.crt"]))
+        except ValueError as error:
+            raise Denied(
+                ann.PROXY_SSL_SECRET.name, f"Secret {name}: ca.crt holds no PEM certificate: {error}"
+            ) from None
+    elif shown is None and "ca.crt" not in secret.data:
+        raise Denied(ann.PROXY_SSL_SECRET.name, f"the Secret {name} has none of tls.crt, tls.key and ca.crt")
+    server_name = settings.get(ann.PROXY_SSL_SERVER_NAME)
+    tls = BackendTLS(
+        certificate=shown.digest if shown else "",
+        trusted=trusted.digest if trusted else "",
+        verify=verify,
+        depth=settings.get(ann.PROXY_SSL_VERIFY_DEPTH) if verify else 1,
+        name=settings.get(ann.PROXY_SSL_NAME) if verify or server_name else "",
+        server_name=server_name,
+        protocols=settings.get(ann.PROXY_SSL_PROTOCOLS),
+        ciphers=settings.get(ann.PROXY_SSL_CIPHERS),
+    )
+    return TLSSettings(tls, tuple(file for file in (shown, trusted) if file))
+
+
+_OWN: Final = frozenset({ann.PROXY_SSL_SECRET.name, ann.PROXY_SSL_VERIFY.name})
+
+
+def tls_of_host(views: Iterable[View], globals_: GlobalSettings, reader: Reader) -> TLSSettings | Denied | None:
+    """What holds for paths of a host whose Ingress says nothing itself; `views` are its Ingresses, oldest first."""
+    if globals_.get(cm.PROXY_SSL_LOCATION_ONLY):
+        return None
+    for view in views:
+        settings = view.settings
+        if view.hold is Hold.NOT_FOUND or not (settings.denials & _OWN or settings.is_set(ann.PROXY_SSL_SECRET)):
+            continue
+        meta = view.ingress.metadata
+        try:
+            if settings.denials & _OWN:
+                raise Denied("", "one of its proxy-ssl-* is invalid")
+            return tls_settings(settings, globals_, meta.namespace, reader)
+        except Denied as denied:
+            return Denied("", f"TLS to backends of this host is set by Ingress {meta.namespace}/{meta.name}: {denied}")
+    return None
