@@ -7,6 +7,8 @@ PYTHON ?=
 BIN := .venv/bin
 # Arguments for pytest, for example: make test ARGS="-k redirect"
 ARGS ?=
+# The image that `make image` builds; BASE=debian:trixie-slim builds it from that image.
+IMAGE ?= tidegate:dev
 # One benchmark by name: make bench ONLY=endpoint-change
 ONLY ?=
 # 1: `make demo` ends after its requests, 0 if each answer was right.
@@ -51,6 +53,11 @@ lint: setup  ## ruff, mypy, import contracts, luacheck
 format: setup  ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+.PHONY: image
+image: setup  ## the container image tidegate:dev, and the list of its parts in dist/
+	@scripts/image.sh $(IMAGE)
+	@$(BIN)/python scripts/sbom.py $(IMAGE) dist/sbom.cdx.json
 
 .PHONY: lock
 lock:  ## write requirements.lock again; UPGRADE=1 takes the newest versions

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Writes requirements.lock: every dependency (run, development, build) with the hashes of all its files, for
 # Python 3.11 to 3.13. Keeps the versions that are locked already; UPGRADE=1 takes the newest ones.
+# And requirements-run.lock: of the same versions those that the program runs with, for the image.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/python.sh
@@ -22,11 +23,16 @@ with open("pyproject.toml", "rb") as file:
     print("\n".join([*tomllib.load(file)["build-system"]["requires"], "editables"]))
 PYTHON
 
-"$tool/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-    --no-header --no-annotate --no-emit-index-url --no-emit-find-links ${UPGRADE:+--upgrade} \
-    --extra dev --output-file requirements.lock pyproject.toml "$tool/build.in"
+compile() {
+    "$tool/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-header --no-annotate --no-emit-index-url --no-emit-find-links "$@"
+}
 
-if grep -nE '://|^--' requirements.lock; then
-    echo "lock: requirements.lock names a host or an option" >&2
+compile ${UPGRADE:+--upgrade} --extra dev --output-file requirements.lock pyproject.toml "$tool/build.in"
+rm -f requirements-run.lock  # its versions come from the other one alone
+compile --constraints requirements.lock --output-file requirements-run.lock pyproject.toml
+
+if grep -nE '://|^--' requirements.lock requirements-run.lock; then
+    echo "lock: a lock file names a host or an option" >&2
     exit 1
 fi

@@ -3,6 +3,7 @@
 # that a container image has. scripts/nginx-trixie runs it. A second call does nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/debian.sh
 
 suite=trixie
 packages=nginx,libnginx-mod-http-lua,libnginx-mod-http-headers-more-filter,lua-cjson
@@ -10,19 +11,6 @@ root=.cache/$suite
 stamp=$root/.tidegate-stamp
 
 say() { printf '%s\n' "$*" >&2; }
-
-# The archives that this machine's own apt uses: Debian's main one, with the key it is signed by.
-mirror() {
-    apt-get indextargets --format '$(SITE) $(RELEASE) $(ORIGIN)' 'Created-By: Packages' 2>/dev/null \
-        | awk '$3 == "Debian" && $2 !~ /-/ {print $1; exit}'
-}
-
-# The same from the files, where apt has no lists yet. One-line style: deb [options] URI suite ...; deb822: URIs: URI ...
-mirror_from_files() {
-    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null \
-        | sed -nE 's/^deb +(\[[^]]*\] +)?([^ ]+).*/\2/p; s/^URIs: *([^ ]+).*/\1/p' \
-        | grep -E '/debian/?$' | head -n 1
-}
 
 mkdir -p .cache
 exec 9>.cache/$suite.lock
@@ -33,8 +21,7 @@ wanted=$({ pwd; cat scripts/trixie-rootfs.sh; } | sha256sum)
 for tool in mmdebstrap patchelf; do
     command -v $tool >/dev/null || { say "trixie-rootfs: $tool is missing: run make setup"; exit 1; }
 done
-site=$(mirror || true)
-[[ -n $site ]] || site=$(mirror_from_files || true)
+site=$(debian_mirror || true)
 [[ -n $site ]] || { say "trixie-rootfs: no Debian archive found in the sources of apt"; exit 1; }
 
 say "trixie-rootfs: making $root from the archive that apt uses here (a few seconds)"

@@ -15,6 +15,8 @@ from tidegate.agent.main import AgentOptions
 from tidegate.apply.nginx import find_binary
 from tidegate.apply.rundir import Lock, default_run_dir
 from tidegate.cli.common import (
+    AgentKind,
+    AgentOption,
     ConfigMapName,
     ControllerClass,
     IngressClass,
@@ -155,6 +157,7 @@ def run(
         list[str] | None, typer.Option("--resolver", metavar="ADDRESS[:PORT]", help="DNS servers to ask.")
     ] = None,
     run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Where everything of this run lives.")] = None,
+    agent: AgentOption = AgentKind.OWN,
     workers: Annotated[int, typer.Option("--workers", help="NGINX workers; 0: one per core.")] = 0,
     log_format: Annotated[LogFormat, typer.Option("--log-format", help="How messages are written.")] = LogFormat.TEXT,
     verbosity: Annotated[int, typer.Option("--v", "-v", help="0: what matters, 2: everything.")] = 0,
@@ -191,7 +194,8 @@ def run(
         default_certificate=reference("Secret", default_ssl_certificate, "--default-ssl-certificate"),
         host_ownership=ownership,
         https_port=https_port,
-        access_log=str(run_dir / "logs" / "access.log"),
+        # of another container's NGINX: what that container writes
+        access_log="/dev/stdout" if agent is AgentKind.EXTERNAL else str(run_dir / "logs" / "access.log"),
         pod_name=pod_name,
         pod_namespace=pod_namespace,
     )
@@ -244,6 +248,7 @@ def run(
                 addresses(http_address, https_port),
                 workers=workers,
                 metrics=metrics,
+                external_agent=agent is AgentKind.EXTERNAL,
             )
             progress = Progress(f"port {http_port}", f"port {healthz_port}", as_log=log_format is LogFormat.JSON)
             control = ControlPlane(
@@ -253,6 +258,7 @@ def run(
                 AgentOptions(run_dir, find_binary(nginx_binary)),
                 dns_servers=servers,
                 on_change=operator.and_then(progress.changed),
+                external_agent=agent is AgentKind.EXTERNAL,
             )
             progress.control = control
             operator.attach(control)
