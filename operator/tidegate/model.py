@@ -231,6 +231,26 @@ class Upstream(msgspec.Struct, frozen=True, gc=False):
     tls: BackendTLS | None = None  # None: nothing is shown and nothing verified
 
 
+class BackendRedirect(msgspec.Struct, frozen=True, gc=False):
+    """Location headers of a backend that begin with `old` (empty: the name it was asked by; `~...`: a pattern).
+
+    A `new` that begins with `/` is made absolute unless `relative`, with the port if `port`.
+    """
+
+    old: str
+    new: str
+    relative: bool = False
+    port: bool = False
+
+
+class AnswerRewrites(msgspec.Struct, frozen=True, gc=False):
+    """What is replaced in answers of HTTP backends; pairs are what to replace (`~...`: a pattern), and with what."""
+
+    redirect: BackendRedirect | None = None
+    cookie_domain: tuple[str, str] | None = None
+    cookie_path: tuple[str, str] | None = None
+
+
 class Policy(msgspec.Struct, frozen=True, gc=False):
     """What NGINX only takes as configuration. Sizes are bytes, durations seconds."""
 
@@ -254,6 +274,8 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     access: bool = False
     auth: bool = False
     own_host: bool = False  # the Host header sent upstream is the route's
+    connection: Literal["", "close", "keep-alive"] = ""  # the Connection header sent upstream; empty: as called for
+    answers: AnswerRewrites = AnswerRewrites()
     satisfy_any: bool = False
     intercept: tuple[int, ...] = ()
     intercept_backend: bool = True

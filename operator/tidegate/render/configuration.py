@@ -15,10 +15,12 @@ from tidegate.model import CATCH_ALL, Globals, Policy, RateLimit, Server
 from tidegate.render.servers import NativeServer, native_servers
 from tidegate.render.upstreams import (
     MODULES,
+    RedirectDirective,
     TLSDirectives,
     UpstreamBlock,
     blocks_of,
     next_conditions,
+    redirect_directive,
     target_of,
     tls_directives,
 )
@@ -131,7 +133,12 @@ class PolicyLocation:
 
     @property
     def own_headers(self) -> bool:
-        return self.policy.auth or self.policy.own_host or self.module != "proxy"
+        policy = self.policy
+        return policy.auth or policy.own_host or bool(policy.connection) or self.module != "proxy"
+
+    @property
+    def redirect(self) -> RedirectDirective | None:
+        return redirect_directive(self.policy)
 
 
 @dataclass(frozen=True)
@@ -397,7 +404,10 @@ class Configuration:
             ("X-Original-Forwarded-Host", self.forwarded_host_variable),
         ]
         if policy is None or policy.module == "proxy":  # the other protocols know neither
-            rows += [("Upgrade", "$tidegate_upgrade"), ("Connection", "$connection_upgrade")]
+            own = policy.policy.connection if policy is not None else ""
+            # with a Connection header of its own no request is an upgrade, whatever it asks for
+            rows += [("Upgrade", "$http_upgrade" if own else "$tidegate_upgrade")]
+            rows += [("Connection", own or "$connection_upgrade")]
         cleared = [
             "HTTP2-Settings",
             "Proxy",

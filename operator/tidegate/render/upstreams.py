@@ -89,3 +89,27 @@ def blocks_of(policies: Iterable[Policy]) -> list[UpstreamBlock]:
     """The blocks that these policies need, and those that are always there."""
     blocks = {*_ALWAYS, *(block for policy in policies for block in _blocks(policy.upstream))}
     return sorted(blocks, key=lambda block: block.name)
+
+
+@dataclass(frozen=True)
+class RedirectDirective:
+    """The arguments of `proxy_redirect`, in which `$` begins a variable."""
+
+    old: str
+    new: str
+
+
+_ASKED_BY: Final = "upstream_balancer"
+"""The name by which the retired controller asks its backends."""
+
+
+def redirect_directive(policy: Policy) -> RedirectDirective | None:
+    """How Location headers of the backend are rewritten."""
+    redirect = policy.answers.redirect
+    if redirect is None:
+        return None
+    scheme = "$scheme" if policy.upstream.protocol == "auto" else policy.upstream.protocol
+    base = ""
+    if redirect.new.startswith("/") and not redirect.relative:
+        base = "$scheme://$host:$server_port" if redirect.port else "$scheme://$host"
+    return RedirectDirective(redirect.old or f"{scheme}://{_ASKED_BY}/", base + redirect.new)

@@ -6,6 +6,7 @@ from tidegate.model import Globals, Policy, Upstream
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings
 from tidegate.settings.setting import OriginKind
+from tidegate.translate.answers import default_rewrites
 from tidegate.translate.options import Options
 
 
@@ -48,6 +49,7 @@ def default_policy(settings: GlobalSettings) -> Policy:
         next_upstream_timeout=settings.get(cm.PROXY_NEXT_UPSTREAM_TIMEOUT),
         tries=settings.get(cm.PROXY_NEXT_UPSTREAM_TRIES),
         upstream=Upstream("http"),
+        answers=default_rewrites(settings),
         limit_rate=settings.get(cm.LIMIT_RATE) if buffering else 0,
         limit_rate_after=settings.get(cm.LIMIT_RATE_AFTER) if buffering else 0,
         intercept=settings.get(cm.CUSTOM_HTTP_ERRORS),

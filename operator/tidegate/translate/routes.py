@@ -9,6 +9,7 @@ from tidegate.findings import Finding, Severity
 from tidegate.model import (
     Access,
     Affinity,
+    AnswerRewrites,
     Canary,
     Labels,
     Match,
@@ -24,6 +25,7 @@ from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
 from tidegate.translate.acceptance import Hold, View
+from tidegate.translate.answers import answer_rewrites
 from tidegate.translate.authentication import Denied, Users, basic_auth
 from tidegate.translate.backend_tls import PemFile, TLSSettings
 from tidegate.translate.backends import BackendName
@@ -170,6 +172,7 @@ def _policy(location: Location, upstream: Upstream, context: RouteContext, auth:
     settings = location.view.settings
     number, size = settings.get(ann.PROXY_BUFFERS_NUMBER), settings.get(ann.PROXY_BUFFER_SIZE)
     buffering = settings.get(ann.PROXY_BUFFERING)
+    http = upstream.protocol in ("http", "https", "auto")
     return Policy(
         body_limit=settings.get(ann.PROXY_BODY_SIZE),
         buffering=buffering,
@@ -191,6 +194,8 @@ def _policy(location: Location, upstream: Upstream, context: RouteContext, auth:
         access=access,
         auth=auth,
         own_host=bool(settings.get(ann.UPSTREAM_VHOST)),
+        connection=settings.get(ann.CONNECTION_PROXY_HEADER) if http else "",  # type: ignore[arg-type]
+        answers=answer_rewrites(settings) if http else AnswerRewrites(),
         # A deny list alone grants nothing: who is not on it has to log in all the same.
         satisfy_any=settings.get(ann.SATISFY) == "any" and auth and bool(settings.get(ann.ALLOWLIST_SOURCE_RANGE)),
         intercept=settings.get(ann.CUSTOM_HTTP_ERRORS),

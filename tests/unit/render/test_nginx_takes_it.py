@@ -99,7 +99,17 @@ EVERY: list[dict[str, str]] = [
         "custom-http-errors": "404,503",
         "disable-proxy-intercept-errors": "true",
         "enable-access-log": "false",
+        "connection-proxy-header": "keep-alive",
+        "proxy-redirect-from": "http://one.test/",
+        "proxy-redirect-to": "/two/",
+        "proxy-cookie-domain": "~.a b.test",
+        "proxy-cookie-path": "/one/ /",
     },
+    *(
+        {"backend-protocol": protocol, "custom-http-errors": "502"}
+        for protocol in ("AUTO_HTTP", "GRPC", "GRPCS", "FCGI")
+    ),
+    *({"backend-protocol": protocol, "proxy-redirect-from": "default"} for protocol in ("HTTP", "HTTPS", "AUTO_HTTP")),
     {"auth-type": "basic", "auth-secret": "users"},
     {"denylist-source-range": "10.0.0.0/8"},
     {"custom-http-errors": "400,599,502"},
@@ -118,6 +128,7 @@ EXTREMES: list[dict[str, str]] = [
     {"proxy-body-size": "0", "proxy-max-temp-file-size": "0"},
     {"proxy-next-upstream-timeout": "2147483647", "proxy-next-upstream-tries": "0"},
     {"proxy-next-upstream": "non_idempotent"},
+    {"proxy-next-upstream": "http_502 http_504", "backend-protocol": "FCGI"},
 ]
 
 

@@ -8,12 +8,11 @@ from tidegate.settings.configmap import client as client_keys
 from tidegate.settings.configmap import proxying as keys
 from tidegate.settings.family import Family
 from tidegate.settings.lists import NextUpstream
-from tidegate.settings.setting import Becomes, OnInvalid, Risk, Setting, Support
+from tidegate.settings.setting import Becomes, OnInvalid, Risk, Setting
 from tidegate.settings.texts import CharClass, PairOrOff, Text
 from tidegate.settings.types import Choice, Int, OnOff, OptionalSize, Size
 
 _FAMILY: Final = Family("Proxying")
-_NOT_YET: Final = Support.NOT_YET
 _MAX_INT: Final = 2**31 - 1
 _SECONDS: Final = Int(1, _MAX_INT, "seconds")
 
@@ -95,36 +94,31 @@ PROXY_HTTP_VERSION: Final = _FAMILY.overriding(
 PROXY_COOKIE_DOMAIN: Final = _FAMILY.overriding(
     keys.PROXY_COOKIE_DOMAIN,
     PairOrOff(CharClass.BASIC),
-    "What to replace, and with what, in the Domain of the backend's cookies.",
+    "What to replace, and with what, in the Domain of cookies of HTTP backends.",
     risk=Risk.MEDIUM,
-    support=_NOT_YET,
 )
 PROXY_COOKIE_PATH: Final = _FAMILY.overriding(
     keys.PROXY_COOKIE_PATH,
     PairOrOff(CharClass.URL),
-    "What to replace, and with what, in the Path of the backend's cookies.",
+    "What to replace, and with what, in the Path of cookies of HTTP backends.",
     risk=Risk.MEDIUM,
-    support=_NOT_YET,
 )
 PROXY_REDIRECT_FROM: Final = _FAMILY.overriding(
     keys.PROXY_REDIRECT_FROM,
     Text(CharClass.URL),
     "The beginning of the backend's Location header that is replaced; off: none, default: the backend's address.",
     risk=Risk.MEDIUM,
-    support=_NOT_YET,
 )
 PROXY_REDIRECT_TO: Final = _FAMILY.overriding(
     keys.PROXY_REDIRECT_TO,
     Text(CharClass.URL),
     "What takes the place of `proxy-redirect-from`; off: nothing is replaced.",
     risk=Risk.MEDIUM,
-    support=_NOT_YET,
 )
 CONNECTION_PROXY_HEADER: Final = _FAMILY.setting(
     "connection-proxy-header",
     Choice(("close", "keep-alive")),
     "",
-    "The Connection header that the backend gets; unset: what the client's request calls for.",
+    "The Connection header that an HTTP backend gets; unset: what the client's request calls for.",
     on_invalid=OnInvalid.REJECT,
-    support=_NOT_YET,
 )

@@ -13,7 +13,6 @@ from tidegate.settings.types import Choice, LiteralInt, OnOff, OptionalSize, Siz
 
 _FAMILY: Final = Family("Proxying", scope=Scope.LOCATION, becomes=Becomes.POLICY)
 _UPSTREAMS: Final = Family("Proxying", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL)
-_NOT_YET: Final = Support.NOT_YET
 _MAX_INT: Final = 2**31 - 1
 _SECONDS: Final = LiteralInt(1, _MAX_INT, "seconds")
 
@@ -73,21 +72,18 @@ PROXY_COOKIE_PATH: Final = _FAMILY.setting(
     PairOrOff(CharClass.URL),
     None,
     "What to replace, and with what, in the Path of backends' cookies.",
-    support=_NOT_YET,
 )
 PROXY_COOKIE_DOMAIN: Final = _FAMILY.setting(
     "proxy-cookie-domain",
     PairOrOff(CharClass.BASIC),
     None,
     "What to replace, and with what, in the Domain of backends' cookies.",
-    support=_NOT_YET,
 )
 PROXY_REDIRECT_FROM: Final = _FAMILY.setting(
     "proxy-redirect-from",
     Text(CharClass.URL),
     "off",
     "The beginning of a backend's Location header that is replaced; off: none, default: the backend's address.",
-    support=_NOT_YET,
     note="A text other than off and default works here, too; it broke the retired controller's configuration.",
 )
 PROXY_REDIRECT_TO: Final = _FAMILY.setting(
@@ -95,7 +91,6 @@ PROXY_REDIRECT_TO: Final = _FAMILY.setting(
     Text(CharClass.URL),
     "off",
     "What takes the place of `proxy-redirect-from`.",
-    support=_NOT_YET,
 )
 PROXY_NEXT_UPSTREAM: Final[Setting[tuple[str, ...]]] = _FAMILY.setting(
     "proxy-next-upstream",
