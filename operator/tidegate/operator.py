@@ -6,8 +6,16 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from tidegate.admission.certificate import FileKeeper, Keeper, SecretKeeper, SecretPlan
+from tidegate.admission.counts import AdmissionCounts
+from tidegate.admission.judge import Judge
+from tidegate.admission.metrics import admission_families
+from tidegate.admission.server import AdmissionServer
 from tidegate.cluster import Reporter
 from tidegate.control import ChangeRecord, ControlPlane
 from tidegate.findings import ObjectKey
@@ -28,6 +36,17 @@ class OperatorError(Exception):
 
 
 @dataclass(frozen=True)
+class WebhookOptions:
+    """Where the webhook listens, and its certificate: in files, or in a Secret of its own."""
+
+    host: str
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+    plan: SecretPlan | None = None
+
+
+@dataclass(frozen=True)
 class OperatorOptions:
     """The flags of `tidegate run` that concern the cluster. Durations are seconds; `election` None: there is none."""
 
@@ -42,6 +61,7 @@ class OperatorOptions:
     election_ttl: float = 30
     sync_events: bool = True
     census_every: float = 600
+    webhook: WebhookOptions | None = None
 
 
 class Operator:
@@ -84,6 +104,8 @@ class Operator:
             objects=options.sync_events,
         )
         self._control: ControlPlane | None = None
+        self._translation = translation
+        self._counts = AdmissionCounts()
 
     @classmethod
     async def connect(cls, options: OperatorOptions, translation: Options) -> Operator:
@@ -111,8 +133,22 @@ class Operator:
     def leads(self) -> bool:
         return self._role() is Role.LEADER
 
+    def families(self, constant: dict[str, str]) -> list[Metric]:
+        """Samples of what only an operator has."""
+        found = admission_families(self._counts, constant) if self._options.webhook is not None else []
+        if self.election is not None:
+            names = (*constant, "name")
+            family = GaugeMetricFamily(
+                "nginx_ingress_controller_leader_election_status", "1: this one leads", labels=names
+            )
+            family.add_metric((*constant.values(), self.election.name), float(self.leads()))
+            found.append(family)
+        return found
+
     def companions(self) -> list[Awaitable[None]]:
         found: list[Awaitable[None]] = [self._recorder.run()]
+        if self._options.webhook is not None and self._control is not None:
+            found.append(self._webhook(self._options.webhook, self._control).run())
         if self.election is not None:
             found.append(self._lead(self.election))
         return found
@@ -135,6 +171,16 @@ class Operator:
                         await self._status.clear()
             voting.cancel()
             await asyncio.gather(voting, *([writing] if writing else []), return_exceptions=True)
+
+    def _webhook(self, options: WebhookOptions, control: ControlPlane) -> AdmissionServer:
+        keeper: Keeper
+        if options.certificate is not None and options.key is not None:
+            keeper = FileKeeper(options.certificate, options.key)
+        else:
+            assert options.plan is not None
+            keeper = SecretKeeper(self._client, options.plan, self.leads)
+        judge = Judge(control.store, control.translator, self._translation)
+        return AdmissionServer(judge, keeper, options.host, options.port, self._counts)
 
     def _role(self) -> Role:
         return self.election.role if self.election is not None else Role.LEADER

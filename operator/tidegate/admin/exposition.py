@@ -7,7 +7,7 @@ import contextlib
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -183,10 +183,16 @@ def _own(control: ControlPlane) -> list[Metric]:
     ]
 
 
-async def exposition(control: ControlPlane) -> bytes:
-    """All samples as they stand; made in a worker thread, for they can be many."""
+More = Callable[[dict[str, str]], list[Metric]]
+
+
+async def exposition(control: ControlPlane, more: More | None = None, *, leads: bool = True) -> bytes:
+    """All samples as they stand; made in a worker thread, for they can be many.
+
+    `more` gives further ones, from the constant labels. Certificates are told by the leader alone.
+    """
     constant = constant_labels(control.options)
-    families: list[Metric] = []
+    families: list[Metric] = more(constant) if more is not None else []
     if control.applier is not None and control.ready.is_set():
         with contextlib.suppress(DataPlaneError):
             families += _connections(await control.applier.plane.connections(), constant)
@@ -194,7 +200,8 @@ async def exposition(control: ControlPlane) -> bytes:
         with contextlib.suppress(AgentError):
             families += _processes(await control.usage(), constant)
     families += _controller(control, constant)
-    families += _certificates(control.certificates, control.options.controller_class)
+    if leads:
+        families += _certificates(control.certificates, control.options.controller_class)
     families.append(_orphans(control, constant))
     families += _own(control)
 

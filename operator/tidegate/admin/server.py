@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from tidegate import __version__
-from tidegate.admin.exposition import exposition
+from tidegate.admin.exposition import More, exposition
 from tidegate.agent.client import AgentError
 from tidegate.control import ControlPlane
 from tidegate.findings import Severity
@@ -46,8 +46,9 @@ class AdminServer:
         health_path: str = "/healthz",
         *,
         leads: Callable[[], bool] = lambda: True,
+        more: More | None = None,
     ) -> None:
-        self._control, self._host, self._port, self._leads = control, host, port, leads
+        self._control, self._host, self._port, self._leads, self._more = control, host, port, leads, more
         self._runner: web.AppRunner | None = None
         self.app = web.Application()
         routes: list[tuple[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]] = [
@@ -119,7 +120,7 @@ class AdminServer:
         control = self._control
         await control.collect()
         async with control.lock:
-            text = await exposition(control)
+            text = await exposition(control, self._more, leads=self._leads())
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     # -- what is served -----------------------------------------------------------------------------------------------

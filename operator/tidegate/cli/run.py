@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from tidegate.admin.server import AdminServer
+from tidegate.admission.certificate import SecretPlan
 from tidegate.agent.main import AgentOptions
 from tidegate.apply.nginx import find_binary
 from tidegate.apply.rundir import Lock, default_run_dir
@@ -33,7 +34,7 @@ from tidegate.findings import ObjectKey
 from tidegate.kubernetes.addresses import Pods, Published
 from tidegate.kubernetes.client import Access
 from tidegate.logs import LogFormat, configure
-from tidegate.operator import Operator, OperatorOptions
+from tidegate.operator import Operator, OperatorOptions, WebhookOptions
 from tidegate.render.configuration import MetricSettings
 from tidegate.resources.labels import Selector, parse_selector
 from tidegate.translate.options import DEFAULT_PREFIX, Options
@@ -79,6 +80,28 @@ def _published(addresses: str, service: ObjectKey | None, pod: ObjectKey | None,
         service,
         Pods(pod.namespace, pod.name, internal) if pod is not None else None,
     )
+
+
+def _webhook(
+    place: str, certificate: str, key: str, secret: str, service: str, configuration: str, namespace: str
+) -> WebhookOptions | None:
+    if not place:
+        return None
+    host, colon, port = place.rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        fail(f"--validating-webhook: found {place!r}, allowed: HOST:PORT or :PORT", 2)
+    host = host.strip("[]")
+    if certificate and key:
+        return WebhookOptions(host, int(port), Path(certificate), Path(key))
+    named = reference("Secret", secret, "--validating-webhook-secret")
+    if named is None or not service:
+        fail(
+            "--validating-webhook needs --validating-webhook-certificate and --validating-webhook-key, or "
+            "--validating-webhook-secret and --validating-webhook-service",
+            2,
+        )
+    names = (f"{service}.{namespace}.svc", f"{service}.{namespace}", service)
+    return WebhookOptions(host, int(port), plan=SecretPlan(named, names, configuration))
 
 
 def run(
@@ -142,6 +165,26 @@ def run(
     healthz_port: Annotated[int, typer.Option("--healthz-port", help="The admin port.")] = 10254,
     healthz_host: Annotated[str, typer.Option("--healthz-host", help="The admin address; empty: all.")] = "",
     health_check_path: Annotated[str, typer.Option("--health-check-path", help="The path of health.")] = "/healthz",
+    # the webhook
+    validating_webhook: Annotated[
+        str, typer.Option("--validating-webhook", metavar="[HOST]:PORT", help="Where the webhook listens; else none.")
+    ] = "",
+    validating_webhook_certificate: Annotated[
+        str, typer.Option("--validating-webhook-certificate", help="Its certificate, a file.")
+    ] = "",
+    validating_webhook_key: Annotated[str, typer.Option("--validating-webhook-key", help="The key, a file.")] = "",
+    validating_webhook_secret: Annotated[
+        str,
+        typer.Option(
+            "--validating-webhook-secret", metavar="NS/NAME", help="Instead of files: a Secret that the leader keeps."
+        ),
+    ] = "",
+    validating_webhook_service: Annotated[
+        str, typer.Option("--validating-webhook-service", metavar="NAME", help="The Service that certificate is for.")
+    ] = "",
+    validating_webhook_configuration: Annotated[
+        str, typer.Option("--validating-webhook-configuration", metavar="NAME", help="What gets its authority.")
+    ] = "",
     # metrics
     metrics_max_series: Annotated[int, typer.Option("--metrics-max-series", help="Label sets; 0: no bound.")] = 600,
     metrics_per_host: Annotated[bool, typer.Option("--metrics-per-host/--no-metrics-per-host")] = True,
@@ -225,6 +268,15 @@ def run(
         election_ttl=ttl if ttl > 0 else 30,
         sync_events=not disable_sync_events,
         census_every=seconds(sync_period, "--sync-period") or 600,
+        webhook=_webhook(
+            validating_webhook,
+            validating_webhook_certificate,
+            validating_webhook_key,
+            validating_webhook_secret,
+            validating_webhook_service,
+            validating_webhook_configuration,
+            pod_namespace,
+        ),
         configmaps=frozenset(
             key
             for key in (
@@ -262,7 +314,9 @@ def run(
             )
             progress.control = control
             operator.attach(control)
-            admin = AdminServer(control, healthz_host, healthz_port, health_check_path, leads=operator.leads)
+            admin = AdminServer(
+                control, healthz_host, healthz_port, health_check_path, leads=operator.leads, more=operator.families
+            )
             await serve(control, admin, progress, operator.companions())
         finally:
             await operator.close()

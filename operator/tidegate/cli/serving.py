@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from tidegate.admin.server import AdminServer, PortBusyError
+from tidegate.admission.server import WebhookPortError
 from tidegate.agent.attach import until_drained
 from tidegate.agent.cleanup import end_leftovers
 from tidegate.agent.client import AgentClient, AgentError, AgentUnavailableError
@@ -41,6 +42,7 @@ FATAL: tuple[type[Exception], ...] = (
     RunDirError,
     RunDirectoryError,
     StartError,
+    WebhookPortError,
 )
 """What ends the program with a message instead of a trace."""
 STOP_GRACE = 30.0  # seconds for requests to end

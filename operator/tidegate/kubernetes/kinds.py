@@ -42,6 +42,12 @@ NODE = Kind("Node", "v1", "nodes", namespaced=False)
 POD = Kind("Pod", "v1", "pods")
 LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
 EVENT = Kind("Event", "v1", "events")
+VALIDATING_WEBHOOK = Kind(
+    "ValidatingWebhookConfiguration",
+    "admissionregistration.k8s.io/v1",
+    "validatingwebhookconfigurations",
+    namespaced=False,
+)
 
 ON_DEMAND = frozenset({SECRET.name, CONFIG_MAP.name})
 """Kinds of which only the objects that something refers to are kept."""

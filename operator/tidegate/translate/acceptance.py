@@ -100,7 +100,8 @@ def is_ours(ingress: Ingress, store: Store, options: Options) -> bool:
     return options.watch_ingress_without_class
 
 
-def _inspect(ingress: Ingress) -> Finding | None:
+def inspect(ingress: Ingress) -> Finding | None:
+    """What deep inspection has against an Ingress (reference: behaviour 10)."""
     fields: list[tuple[str, str]] = []
     for number, rule in enumerate(ingress.rules):
         fields.append((f"spec.rules[{number}].host", rule.host))
@@ -163,7 +164,7 @@ def pattern_fault(pattern: str) -> str:
 
 
 def _refusal(ingress: Ingress, settings: IngressSettings, options: Options) -> Finding | None:
-    if options.deep_inspect and (found := _inspect(ingress)):
+    if options.deep_inspect and (found := inspect(ingress)):
         return found
     if options.disable_catch_all and ingress.default_backend is not None:
         return Finding(

@@ -149,6 +149,10 @@ class Translator:
         rows = [(name, info) for name, result in sorted(self._hosts.items()) for info in result.certificates]
         return (("_", self._default_info), *rows) if self._default_info else tuple(rows)
 
+    def views_of_host(self, host: str) -> list[View]:
+        """The Ingresses with rules for a host, the oldest first. May be called while an update goes on elsewhere."""
+        return self._views_of(tuple(self._by_host.get(host, ())))
+
     def policies(self) -> tuple[dict[str, Policy], dict[str, int]]:
         """The policies that routes name, and how many routes name each."""
         users = self._policy_users.counts
@@ -379,7 +383,8 @@ class Translator:
             self._views[key] = view
 
     def _views_of(self, keys: Iterable[ObjectKey]) -> list[View]:
-        return sorted((self._views[key] for key in keys if key in self._views), key=lambda view: view.order)
+        found = (self._views.get(key) for key in keys)
+        return sorted((view for view in found if view is not None), key=lambda view: view.order)
 
     def _update_hosts(self, store: Store, dirty: set[str]) -> tuple[set[str], set[str]]:
         """Translate hosts; the names to publish anew and the backends whose users changed."""

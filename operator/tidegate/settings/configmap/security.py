@@ -43,7 +43,6 @@ STRICT_VALIDATE_PATH_TYPE: Final = _FAMILY.setting(
     WeakBool(),
     True,
     "Whether the webhook refuses Exact and Prefix paths with other characters than those of a plain path.",
-    support=Support.NOT_YET,
 )
 GLOBAL_ALLOWED_RESPONSE_HEADERS: Final = _FAMILY.setting(
     "global-allowed-response-headers",
