@@ -251,6 +251,13 @@ class AnswerRewrites(msgspec.Struct, frozen=True, gc=False):
     cookie_path: tuple[str, str] | None = None
 
 
+class FastCGI(msgspec.Struct, frozen=True, gc=False):
+    """What FastCGI backends are told besides what all are: values may have variables."""
+
+    index: str = ""  # the file that stands for a directory
+    params: tuple[tuple[str, str], ...] = ()
+
+
 class Policy(msgspec.Struct, frozen=True, gc=False):
     """What NGINX only takes as configuration. Sizes are bytes, durations seconds."""
 
@@ -276,6 +283,7 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     own_host: bool = False  # the Host header sent upstream is the route's
     connection: Literal["", "close", "keep-alive"] = ""  # the Connection header sent upstream; empty: as called for
     answers: AnswerRewrites = AnswerRewrites()
+    fastcgi: FastCGI = FastCGI()
     satisfy_any: bool = False
     intercept: tuple[int, ...] = ()
     intercept_backend: bool = True

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tidegate.model import CATCH_ALL, Globals, Policy, RateLimit, Server
+from tidegate.render.fastcgi import Parameter, parameters
 from tidegate.render.servers import NativeServer, native_servers
 from tidegate.render.upstreams import (
     MODULES,
@@ -134,7 +135,9 @@ class PolicyLocation:
     @property
     def own_headers(self) -> bool:
         policy = self.policy
-        return policy.auth or policy.own_host or bool(policy.connection) or self.module != "proxy"
+        return self.module == "grpc" or (
+            self.module == "proxy" and (policy.auth or policy.own_host or bool(policy.connection))
+        )
 
     @property
     def redirect(self) -> RedirectDirective | None:
@@ -422,6 +425,10 @@ class Configuration:
         if self.settings.add_original_uri:
             rows.append(("X-Original-URI", "$request_uri"))
         return rows
+
+    def fastcgi_parameters(self, policy: PolicyLocation) -> list[Parameter]:
+        """What a FastCGI backend is told, headers included."""
+        return parameters(policy.policy.fastcgi, self.request_headers(policy))
 
     # -- policies -----------------------------------------------------------------------------------------------
 

@@ -165,7 +165,7 @@ _VARIABLE_NAMES: Final = (
 _VARIABLES: Final = frozenset(_VARIABLE_NAMES.split())
 
 
-def _unknown_variable(text: str) -> str:
+def unknown_variable(text: str) -> str:
     """The first variable in text that NGINX would not know, or nothing."""
     for found in _VARIABLE.finditer(text):
         name = str(found[1] or found[2]).lower()
@@ -193,7 +193,7 @@ class LogFormat:
             raise InvalidValue(text, self.allowed, misfit=True)
         if len(text.encode()) + text.count('"') + text.count("\\") > _LONGEST:
             raise InvalidValue(text, self.allowed, misfit=True)
-        if self.http and (unknown := _unknown_variable(text)):
+        if self.http and (unknown := unknown_variable(text)):
             raise InvalidValue(f"${unknown}", f"{self.allowed}, of those that NGINX knows", misfit=True)
         return text
 

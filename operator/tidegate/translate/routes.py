@@ -19,7 +19,6 @@ from tidegate.model import (
     Rewrite,
     Route,
     TLSRedirect,
-    Upstream,
 )
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
@@ -29,10 +28,11 @@ from tidegate.translate.answers import answer_rewrites
 from tidegate.translate.authentication import Denied, Users, basic_auth
 from tidegate.translate.backend_tls import PemFile, TLSSettings
 from tidegate.translate.backends import BackendName
+from tidegate.translate.fastcgi import Refused
 from tidegate.translate.globals import busy_buffers, next_upstream, temp_file_size
 from tidegate.translate.options import Options
 from tidegate.translate.reader import Reader
-from tidegate.translate.upstreams import upstream_of
+from tidegate.translate.upstreams import UpstreamResult, upstream_of
 
 MOST_CONNECTIONS = 65535  # NGINX knows no higher limit
 
@@ -168,11 +168,11 @@ def _rates(settings: IngressSettings) -> tuple[RateLimit, ...]:
     return tuple(found)
 
 
-def _policy(location: Location, upstream: Upstream, context: RouteContext, auth: bool, access: bool) -> Policy:
+def _policy(location: Location, reached: UpstreamResult, context: RouteContext, auth: bool, access: bool) -> Policy:
     settings = location.view.settings
     number, size = settings.get(ann.PROXY_BUFFERS_NUMBER), settings.get(ann.PROXY_BUFFER_SIZE)
     buffering = settings.get(ann.PROXY_BUFFERING)
-    http = upstream.protocol in ("http", "https", "auto")
+    http = reached.upstream.protocol in ("http", "https", "auto")
     return Policy(
         body_limit=settings.get(ann.PROXY_BODY_SIZE),
         buffering=buffering,
@@ -186,7 +186,7 @@ def _policy(location: Location, upstream: Upstream, context: RouteContext, auth:
         next_upstream=next_upstream(settings.get(ann.PROXY_NEXT_UPSTREAM), context.globals),
         next_upstream_timeout=settings.get(ann.PROXY_NEXT_UPSTREAM_TIMEOUT),
         tries=settings.get(ann.PROXY_NEXT_UPSTREAM_TRIES),
-        upstream=upstream,
+        upstream=reached.upstream,
         rates=_rates(settings),
         connections=min(max(settings.get(ann.LIMIT_CONNECTIONS), 0), MOST_CONNECTIONS),
         limit_rate=max(settings.get(ann.LIMIT_RATE), 0) if buffering else 0,
@@ -196,6 +196,7 @@ def _policy(location: Location, upstream: Upstream, context: RouteContext, auth:
         own_host=bool(settings.get(ann.UPSTREAM_VHOST)),
         connection=settings.get(ann.CONNECTION_PROXY_HEADER) if http else "",  # type: ignore[arg-type]
         answers=answer_rewrites(settings) if http else AnswerRewrites(),
+        fastcgi=reached.fastcgi,
         # A deny list alone grants nothing: who is not on it has to log in all the same.
         satisfy_any=settings.get(ann.SATISFY) == "any" and auth and bool(settings.get(ann.ALLOWLIST_SOURCE_RANGE)),
         intercept=settings.get(ann.CUSTOM_HTTP_ERRORS),
@@ -247,9 +248,13 @@ def build_route(
         finding = Finding(view.ingress.key, field, Severity.ERROR, "Denied", f"{denied}; its paths answer 503")
         route = Route(match, location.path, labels_of(location), status=503)
         return RouteResult(route, None, (), None, (finding,))
+    except Refused as refused:
+        field = field_of(view, refused.field, context)
+        finding = Finding(view.ingress.key, field, Severity.ERROR, "Rejected", f"{refused}; its paths are not served")
+        return RouteResult(Route(match, location.path, labels_of(location), refused=True), None, (), None, (finding,))
 
     access = _access(settings)
-    policy = _policy(location, upstream.upstream, context, auth is not None, access is not None)
+    policy = _policy(location, upstream, context, auth is not None, access is not None)
     own_policy = None if policy == context.default_policy else policy
     fallback = _fallback(settings, namespace, context)
     own_errors = settings.is_set(ann.CUSTOM_HTTP_ERRORS)
@@ -287,10 +292,8 @@ def build_route(
     if complaint:
         field = field_of(view, "auth-secret", context)
         findings += (Finding(view.ingress.key, field, Severity.WARNING, "InvalidUsers", complaint),)
-    if upstream.unverified:
-        message = "has no effect without proxy-ssl-secret, whose ca.crt is what to verify with"
-        field = field_of(view, ann.PROXY_SSL_VERIFY.name, context)
-        findings += (Finding(view.ingress.key, field, Severity.WARNING, "NoEffect", message),)
+    for name, message in upstream.without_effect:
+        findings += (Finding(view.ingress.key, field_of(view, name, context), Severity.WARNING, "NoEffect", message),)
     return RouteResult(route, own_policy, tuple(backends), users, findings, upstream.files)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from tidegate.model import Protocol, Upstream
+from tidegate.model import FastCGI, Protocol, Upstream
 from tidegate.settings import annotations as ann
 from tidegate.settings.resolve import GlobalSettings
 from tidegate.translate.acceptance import View
 from tidegate.translate.authentication import Denied
 from tidegate.translate.backend_tls import OVER_TLS, PemFile, TLSSettings, tls_settings
 from tidegate.translate.backends import BackendName
+from tidegate.translate.fastcgi import Foreign, fastcgi
 from tidegate.translate.reader import Reader
 
 _PROTOCOLS: Final[dict[str, Protocol]] = {
@@ -24,11 +25,18 @@ _PROTOCOLS: Final[dict[str, Protocol]] = {
 
 
 class UpstreamResult(NamedTuple):
-    """`unverified`: the Ingress asks for verification and names no Secret to verify with, so that it has no effect."""
+    """`without_effect`: annotations that are asked for and mean nothing here, each with the reason."""
 
     upstream: Upstream
     files: tuple[PemFile, ...] = ()
-    unverified: bool = False
+    fastcgi: FastCGI = FastCGI()
+    without_effect: tuple[tuple[str, str], ...] = ()
+
+
+_UNVERIFIED: Final = (
+    ann.PROXY_SSL_VERIFY.name,
+    "has no effect without proxy-ssl-secret, whose ca.crt is what to verify with",
+)
 
 
 def upstream_of(
@@ -40,18 +48,28 @@ def upstream_of(
 ) -> UpstreamResult:
     """How to speak to a backend; to the default backend, which None stands for, always plain HTTP.
 
-    `inherited` is what the host says about TLS to backends. Raises Denied when what is asked for cannot be had.
+    `inherited` is what the host says about TLS to backends. Raises Denied when what is asked for cannot be had, and
+    Refused when it must not be tried.
     """
-    own = tls_settings(view.settings, globals_, view.ingress.metadata.namespace, reader)
+    namespace = view.ingress.metadata.namespace
+    own = tls_settings(view.settings, globals_, namespace, reader)
+    complaints: tuple[tuple[str, str], ...] = ()
+    try:
+        told = fastcgi(view.settings, globals_, namespace, reader)
+    except Foreign as foreign:
+        told, complaints = FastCGI(), ((ann.FASTCGI_PARAMS_CONFIGMAP.name, str(foreign)),)
     if backend is None:
-        return UpstreamResult(Upstream())
+        return UpstreamResult(Upstream(), without_effect=complaints)
     protocol = _PROTOCOLS[view.settings.get(ann.BACKEND_PROTOCOL)]
+    if protocol == "fcgi":
+        return UpstreamResult(Upstream(protocol), fastcgi=told, without_effect=complaints)
     if protocol not in OVER_TLS:
-        return UpstreamResult(Upstream(protocol))
-    wanted = view.settings.get(ann.PROXY_SSL_VERIFY)
+        return UpstreamResult(Upstream(protocol), without_effect=complaints)
     tls = own or inherited
-    if tls is None:
-        return UpstreamResult(Upstream(protocol), unverified=wanted)
     if isinstance(tls, Denied):
         raise tls
-    return UpstreamResult(Upstream(protocol, tls.towards(backend)), tls.files, wanted and not tls.tls.verify)
+    if view.settings.get(ann.PROXY_SSL_VERIFY) and not (tls and tls.tls.verify):
+        complaints += (_UNVERIFIED,)
+    if tls is None:
+        return UpstreamResult(Upstream(protocol), without_effect=complaints)
+    return UpstreamResult(Upstream(protocol, tls.towards(backend)), tls.files, without_effect=complaints)

@@ -110,6 +110,7 @@ EVERY: list[dict[str, str]] = [
         for protocol in ("AUTO_HTTP", "GRPC", "GRPCS", "FCGI")
     ),
     *({"backend-protocol": protocol, "proxy-redirect-from": "default"} for protocol in ("HTTP", "HTTPS", "AUTO_HTTP")),
+    {"backend-protocol": "FCGI", "fastcgi-index": "index.php"},
     {"auth-type": "basic", "auth-secret": "users"},
     {"denylist-source-range": "10.0.0.0/8"},
     {"custom-http-errors": "400,599,502"},

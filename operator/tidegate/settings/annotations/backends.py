@@ -9,7 +9,7 @@ from tidegate.settings.setting import OnInvalid, Risk, Support
 from tidegate.settings.texts import CharClass, Reference, Text
 from tidegate.settings.types import OnOff
 
-_FASTCGI: Final = Family("FastCGI", support=Support.NOT_YET)
+_FASTCGI: Final = Family("FastCGI")
 _MIRROR: Final = Family("Mirroring", support=Support.NOT_YET)
 
 FASTCGI_INDEX: Final = _FASTCGI.setting(

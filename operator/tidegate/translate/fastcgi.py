@@ -1,0 +1,62 @@
+"""Parameters of FastCGI backends (reference: annotations 11)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from tidegate.model import FastCGI
+from tidegate.resources.model import ConfigMap
+from tidegate.settings import annotations as ann
+from tidegate.settings import configmap as cm
+from tidegate.settings.nginx_types import unknown_variable
+from tidegate.settings.resolve import GlobalSettings, IngressSettings
+from tidegate.settings.texts import has_sound_variables
+from tidegate.translate.authentication import Denied
+from tidegate.translate.reader import Reader
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+_VALUE: Final = re.compile(r"[A-Za-z0-9_./${}-]*")
+
+
+class Refused(Exception):
+    """Data of a ConfigMap that NGINX must not see: the path is not served. `field` is the annotation's name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Foreign(Exception):
+    """A reference to another namespace, which counts for nothing."""
+
+
+def _parameters(configmap: ConfigMap, name: str) -> tuple[tuple[str, str], ...]:
+    field = ann.FASTCGI_PARAMS_CONFIGMAP.name
+    for key, value in configmap.data.items():
+        if not _NAME.fullmatch(key):
+            raise Refused(field, f"ConfigMap {name}: found the name {key!r}, allowed: letters, digits and . _ -")
+        if not _VALUE.fullmatch(value) or not has_sound_variables(value):
+            allowed = "letters, digits and . _ - / and variables such as $uri or ${uri}"
+            raise Refused(field, f"ConfigMap {name}, {key}: found {value!r}, allowed: {allowed}")
+        if unknown := unknown_variable(value):
+            raise Refused(field, f"ConfigMap {name}, {key}: found the variable ${unknown}, which NGINX does not know")
+    return tuple(sorted(configmap.data.items()))
+
+
+def fastcgi(settings: IngressSettings, globals_: GlobalSettings, namespace: str, reader: Reader) -> FastCGI:
+    """What an Ingress says to FastCGI backends, besides what all are told. Raises Denied, Refused or Foreign."""
+    index = settings.get(ann.FASTCGI_INDEX)
+    reference = settings.get(ann.FASTCGI_PARAMS_CONFIGMAP)
+    if reference is None:
+        return FastCGI(index)
+    place = reference.namespace or namespace
+    if place != namespace and not globals_.get(cm.ALLOW_CROSS_NAMESPACE_RESOURCES):
+        raise Foreign(
+            f"found a ConfigMap of namespace {place!r}, allowed: {namespace!r} "
+            "(allow-cross-namespace-resources is off); it has no effect"
+        )
+    configmap = reader.configmap(place, reference.name)
+    if configmap is None:
+        raise Denied(ann.FASTCGI_PARAMS_CONFIGMAP.name, f"there is no ConfigMap {place}/{reference.name}")
+    return FastCGI(index, _parameters(configmap, f"{place}/{reference.name}"))
