@@ -12,6 +12,7 @@ if grep -qs '^VERSION_ID="12"' /etc/os-release; then luajit=luajit2; fi
 PACKAGES=(
     ca-certificates
     nginx libnginx-mod-http-lua libnginx-mod-http-headers-more-filter lua-cjson   # the data plane
+    libnginx-mod-stream libnginx-mod-stream-js                                    # its TCP and UDP services
     "$luajit" lua-check                     # its Lua: tests and lint
     mmdebstrap patchelf                     # a second NGINX version for the tests
     haproxy wrk nghttp2-client              # peers and load of the benchmarks

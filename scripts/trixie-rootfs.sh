@@ -7,6 +7,7 @@ source scripts/debian.sh
 
 suite=trixie
 packages=nginx,libnginx-mod-http-lua,libnginx-mod-http-headers-more-filter,lua-cjson
+packages+=,libnginx-mod-stream,libnginx-mod-stream-js
 root=.cache/$suite
 stamp=$root/.tidegate-stamp
 

@@ -266,6 +266,10 @@ class ControlPlane:
             message = f"NGINX says: {refused.settings}; the settings before stay in force"
             self.refusals["Rejected"] = Finding(key, "data", Severity.ERROR, "Rejected", message)
         touched: set[ObjectKey] = set()
+        for name, message in refused.listeners.items():
+            if (entry := self.translator.stream_entry(name)) is not None:
+                finding = Finding(entry.source, entry.field, Severity.ERROR, "Rejected", f"NGINX says: {message}")
+                self.refusals[name] = finding
         for digest, message in refused.policies.items():
             touched |= self.translator.refuse([digest], message)
         for digest, message in refused.servers.items():
@@ -278,6 +282,8 @@ class ControlPlane:
         if delta.globals_changed or first:
             records.append(globals_record(self.translator.default_route()))
             self.refusals.pop("Rejected", None)
+        for name in delta.streams:
+            self.refusals.pop(name, None)
         self._write_files()
         self._news.judged |= delta.judged
         self._news.configmaps |= {key for key in touched if key.kind == "ConfigMap"}
@@ -291,8 +297,10 @@ class ControlPlane:
         what = "start" if first else _summary(touched)
         self._unconfirmed.append(_Step(self.revision, what, served, delta.accepted))
         policies, users = self.translator.policies()
-        servers = self.translator.servers()
-        self.applier.want(records, self.translator.globals, policies, users, self.revision, self._answered, servers)
+        servers, streams = self.translator.servers(), self.translator.streams
+        self.applier.want(
+            records, self.translator.globals, policies, users, self.revision, self._answered, servers, streams
+        )
         self._resolver.want(self.translator.dns_names())
 
     def take_news(self) -> News:

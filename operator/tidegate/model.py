@@ -1,8 +1,9 @@
 """The model: what the data plane shall do, in frozen values that know neither Kubernetes nor NGINX.
 
 `Host`, `Backend` and `Certificate` are *data*: each is encoded as one JSON record and pushed to running workers.
-`Policy` and `ServerProfile` are *configuration*: each distinct one is rendered once. A field that equals its default
-is left out of the encoding, so that the records of ordinary routes stay small.
+`Policy`, `ServerProfile` and `Listener` are *configuration*: each distinct one is rendered once. A `Stream` is both:
+its listener is configuration, its endpoints are data. A field that equals its default is left out of the encoding, so
+that the records of ordinary routes stay small.
 """
 
 from __future__ import annotations
@@ -295,6 +296,44 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
+class Listener(msgspec.Struct, frozen=True, order=True, gc=False):
+    """Where a TCP or UDP service is reached; a change of the set of these is one reload."""
+
+    protocol: Literal["tcp", "udp"]
+    port: int
+    read_proxy: bool = False  # clients begin with a PROXY line
+    send_proxy: bool = False  # the endpoint is sent one
+
+    @property
+    def name(self) -> str:
+        return f"{self.protocol}-{self.port}"
+
+
+class Stream(msgspec.Struct, frozen=True, gc=False):
+    """A TCP or UDP service. Nothing listens without endpoints; a change of them is data.
+
+    `service` is `namespace/service:port` as the ConfigMap has it.
+    """
+
+    listener: Listener
+    service: str
+    endpoints: tuple[Endpoint, ...] = ()
+    by_address: bool = False  # a client's address decides which endpoint it gets
+
+
+class StreamSettings(msgspec.Struct, frozen=True, gc=False):
+    """What holds for every TCP and UDP service. Durations are milliseconds."""
+
+    timeout: int = 600_000
+    next_upstream: bool = True
+    next_upstream_timeout: int = 600_000
+    tries: int = 3  # 0: no limit
+    responses: int = 1
+    access_log: str = ""  # a path or a syslog server; empty: none
+    log_format: str = ""
+    snippet: tuple[Directive, ...] = ()
+
+
 class Globals(msgspec.Struct, frozen=True, gc=False):
     """What holds for every route. Sizes are bytes, durations seconds; a change of one of these is one reload."""
 
@@ -350,6 +389,7 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     log_default_backend: bool = False  # whether requests that nobody declares are logged
     log_escape: str = ""  # empty, json or none
     error_log_level: str = "notice"
+    stream: StreamSettings = StreamSettings()
 
 
 class ServerProfile(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -379,3 +419,4 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     certificates: dict[str, Certificate]
     policies: dict[str, Policy]
     servers: dict[str, Server]
+    streams: dict[str, Stream] = {}

@@ -36,6 +36,7 @@ RESULTS = PROJECT / ".cache" / "conformance"
 NEWER_NGINX = PROJECT / "scripts" / "nginx-trixie"
 START_SECONDS = 60
 RUNNER_SECONDS = 1200
+TCP_SERVICES, UDP_SERVICES = "ingress-nginx/tcp-services", "ingress-nginx/udp-services"
 DNS_PORT = 10053  # above 1023: needs no root
 
 
@@ -81,6 +82,7 @@ GROUPS = {
                 "access",
                 "errors",
                 "headers",
+                "stream",
                 "timeouts",
             ),
             also=HERE / "also.txt",
@@ -159,6 +161,10 @@ class Controller:
             "nginx",
             "--configmap",
             "ingress-nginx/ingress-nginx-controller",
+            "--tcp-services-configmap",
+            TCP_SERVICES,
+            "--udp-services-configmap",
+            UDP_SERVICES,
             "--resolver",
             resolver,
             "--run-dir",
@@ -227,6 +233,14 @@ def run_cases(group: Group, wanted: list[str]) -> dict[str, dict[str, str]]:
             f"127.0.0.1:{controller.admin}",
             "--configmap",
             "ingress-nginx/ingress-nginx-controller",
+            "--tcp-configmap",
+            TCP_SERVICES,
+            "--udp-configmap",
+            UDP_SERVICES,
+            "--access-log",
+            str(controller.run_dir / "logs" / "access.log"),
+            "--lack",
+            "log-dir",
             "--ingress-class",
             "nginx",
             "--backend-net",

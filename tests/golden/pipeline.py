@@ -16,8 +16,9 @@ from typing import Any
 import made_certificates
 import msgspec
 from tidegate.findings import Finding, ObjectKey
-from tidegate.model import Globals, Policy, Upstream
+from tidegate.model import Globals, Policy, Stream, Upstream
 from tidegate.render.configuration import Capacity, Configuration, NginxFeatures, Runtime
+from tidegate.render.streams import opened_listeners
 from tidegate.render.template import render
 from tidegate.resources.changes import Change
 from tidegate.resources.model import Ingress, Resource, Secret
@@ -84,7 +85,8 @@ class Pipeline:
             digest: msgspec.structs.replace(server, policies=tuple(names[one] for one in server.policies))
             for digest, server in self.translator.servers().items()
         }
-        return render(Configuration(1, self.translator.globals, named, RUNTIME, Capacity(), used, servers))
+        opened = opened_listeners(self.translator.streams)
+        return render(Configuration(1, self.translator.globals, named, RUNTIME, Capacity(), used, servers, opened))
 
 
 def with_keys(resource: Resource | None) -> Resource | None:
@@ -110,7 +112,12 @@ def run(case: Path) -> Pipeline:
 def options_of(case: Path) -> Options:
     file = case / "options.json"
     given: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    kinds = {"default_backend": "Service", "default_certificate": "Secret"}
+    kinds = {
+        "default_backend": "Service",
+        "default_certificate": "Secret",
+        "tcp_services": "ConfigMap",
+        "udp_services": "ConfigMap",
+    }
     for name, kind in kinds.items():
         if name in given:
             namespace, _, object_name = given[name].partition("/")
@@ -151,6 +158,7 @@ def _model(pipeline: Pipeline) -> dict[str, Any]:
     for backend in model["backends"].values():
         backend.pop("id")
         backend["endpoints"] = [f"{e['address']}:{e['port']}" for e in backend.get("endpoints", ())]
+    model["streams"] = {name: _stream(stream) for name, stream in translator.streams.items()}
     infos = dict(translator.certificate_infos)
     model["certificates"] = {
         name: made_certificates.describe(certificate.pairs)
@@ -180,6 +188,13 @@ def _model(pipeline: Pipeline) -> dict[str, Any]:
 
 def _plain(value: msgspec.Struct) -> Any:
     return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def _stream(stream: Stream) -> dict[str, Any]:
+    row: dict[str, Any] = {"service": stream.service, "by_address": stream.by_address}
+    row |= {"read_proxy": stream.listener.read_proxy, "send_proxy": stream.listener.send_proxy}
+    row["endpoints"] = [f"{e.address}:{e.port}" for e in stream.endpoints]
+    return {name: value for name, value in row.items() if value}
 
 
 def _difference(value: Policy | Globals | Upstream, default: Policy | Globals | Upstream) -> dict[str, Any]:

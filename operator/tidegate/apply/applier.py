@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -24,7 +24,8 @@ from tidegate.apply.pusher import Pusher
 from tidegate.apply.records import Record, built_in_backend, data_size, in_order, needs_of, policies_of
 from tidegate.apply.revisions import Revisions
 from tidegate.apply.servers import same_places, with_policies
-from tidegate.model import Globals, Policy, Server
+from tidegate.apply.streams import Listeners, StreamFiles
+from tidegate.model import Globals, Listener, Policy, Server, Stream
 from tidegate.render.configuration import MIB, Capacity, Runtime
 
 __all__ = ["Applied", "Applier", "Refused", "StartError"]
@@ -88,6 +89,10 @@ class Applier:
         self._policy_users: dict[str, int] = {}
         self._servers: dict[str, Server] = {}
         self._capacity = Capacity()
+        self._streams: Mapping[str, Stream] = {}
+        self._stream_files = StreamFiles(Path(runtime.worker_place) / "streams")
+        self._listeners = Listeners()
+        self._listeners_since = 0
         self._refused_policies: dict[str, str] = {}
         self._refused_servers: dict[str, str] = {}
         self._refused_globals: Globals | None = None
@@ -119,12 +124,17 @@ class Applier:
         revision: int,
         answered: int = 0,
         servers: dict[str, Server] | None = None,
+        streams: Mapping[str, Stream] | None = None,
     ) -> None:
         """Take over a change of the wanted state.
 
         `policies` are all that any wanted route names, `servers` the native ones by the digest of their profile;
         `answered` is the number of refusals that this takes into account.
         """
+        self._streams = streams or {}
+        waited = self._listeners_wait
+        if self._listeners.want(self._streams, time.monotonic()) and not waited:
+            self._listeners_since = revision
         if globals_ != self._globals:
             self._globals, self._globals_since = globals_, revision
             self._refused_policies.clear()  # under other settings NGINX may take them
@@ -188,6 +198,9 @@ class Applier:
     async def _step(self) -> None:
         if not self.revisions.wanted:
             return  # nothing is known yet
+        if (seconds := self._listeners.until_next(self._opened, time.monotonic())) is not None:
+            self._wake_later(seconds)
+        self._pushed += self._stream_files.write(self._streams, self._globals.stream)
         if not self._started:
             await self._start()
         if self._started:
@@ -209,6 +222,8 @@ class Applier:
             waiting.append(self.revisions.running + 1)
         if self._settings_wait:
             waiting.append(self._globals_since)
+        if self._listeners_wait:
+            waiting.append(self._listeners_since)
         seconds = self.revisions.reach(waiting)
         if seconds is None:
             return
@@ -372,11 +387,20 @@ class Applier:
     def _settings_wait(self) -> bool:
         return self.loader.loaded is None or self._settings != self.loader.loaded.content.globals
 
+    @property
+    def _opened(self) -> frozenset[Listener]:
+        return frozenset(self.loader.loaded.content.listeners) if self.loader.loaded else frozenset()
+
+    @property
+    def _listeners_wait(self) -> bool:
+        return self._listeners.to_open(self._opened, time.monotonic()) != self._opened
+
     def _needs_reload(self) -> bool:
         loaded = self.loader.loaded
         return (
             loaded is None
             or self._settings_wait
+            or self._listeners_wait
             or self._capacity != loaded.content.capacity
             or not same_places(loaded.content.servers, self._servers_to_load)
             or any(self._blocked(item.record) for item in self._pending.values())
@@ -406,12 +430,15 @@ class Applier:
 
     async def _reload(self, newest: int = 0) -> bool:
         """Load the configuration that is wanted; what NGINX refuses is reported and left out."""
+        listeners = self._listeners.to_open(self._opened, time.monotonic())
         policies = self._policies_to_load()
         servers = {
             digest: with_policies(server, self._policies_of_hosts(server.hosts), policies)
             for digest, server in self._servers_to_load.items()
         }
-        content = Content(self._settings, policies, self._policy_users, self._capacity, servers)
+        content = Content(
+            self._settings, policies, self._policy_users, self._capacity, servers, tuple(sorted(listeners))
+        )
         if self.loader.loaded is not None:
             await self._pusher.offer(self._unfit(content))
         refused = await self.loader.load(content, newest)
@@ -429,6 +456,9 @@ class Applier:
         self._refused_policies |= refused.policies
         self._refused_servers |= refused.servers
         held = [self.revisions.wanted]
+        if refused.listeners:
+            self._listeners.refuse(refused.listeners)
+            held.append(self._listeners_since)
         if refused.settings:
             self._refused_globals = self._globals
             held.append(self._globals_since)

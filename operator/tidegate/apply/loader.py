@@ -15,7 +15,7 @@ from tidegate.agent.client import AgentClient, AgentError
 from tidegate.agent.protocol import ApplyResult, NginxError, Stage
 from tidegate.apply.memo import Content, Loaded, Memo
 from tidegate.apply.quarantine import Suspect, bisect, suspect_at
-from tidegate.model import CATCH_ALL, Globals, Policy
+from tidegate.model import CATCH_ALL, Globals, Listener, Policy
 from tidegate.render.configuration import Configuration, Runtime
 from tidegate.render.quoting import UnsafeValue
 from tidegate.render.template import render
@@ -33,10 +33,11 @@ class StartError(Exception):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """What the data plane would not take, and why: policies and servers by digest, global settings, or more data."""
+    """What the data plane would not take, and why: policies and servers by digest, listeners by name, or others."""
 
     policies: dict[str, str] = {}
     servers: dict[str, str] = {}
+    listeners: dict[str, str] = {}
     settings: str = ""
     memory: str = ""
 
@@ -112,13 +113,15 @@ class Loader:
     async def load(self, wanted: Content, newest: int) -> Refused | None:
         """Load a configuration as a generation above `newest`; what NGINX refuses, or None when it is in force.
 
-        Raises StartError or AgentError when the fault is neither a policy's nor the global settings'.
+        Raises StartError or AgentError when the fault is none of those that Refused can tell.
         """
         result, text = await self._apply(wanted, newest)
         if result.ok:
             return None
         self.failures += 1
         self.last_reload_successful = False
+        if listeners := _closed_to_us(result, wanted.listeners):
+            return Refused(listeners=listeners)
         if result.stage is Stage.STOPPED or any(error.address for error in result.errors):
             raise _failure(result)
         log.error("NGINX refused the configuration: %s", _words(result))
@@ -159,6 +162,7 @@ class Loader:
                 content.capacity,
                 content.users,
                 content.servers,
+                content.listeners,
             )
         )
 
@@ -186,6 +190,12 @@ class Loader:
             result, text = await attempt(rest)
             if result.ok:
                 return Refused(settings=words)
+        opened = self.loaded.content.listeners if self.loaded else ()
+        if fresh := [listener for listener in rest.listeners if listener not in opened]:
+            kept = tuple(listener for listener in rest.listeners if listener in opened)
+            other, _ = await attempt(replace(rest, listeners=kept))
+            if other.ok:
+                return Refused(listeners={listener.name: words for listener in fresh})
         bad: dict[Suspect, str] = {}
         while not result.ok and (found := _culprit(result, text, rest)):
             suspect, message = found
@@ -213,6 +223,12 @@ class Loader:
         except UnsafeValue as error:
             return _unsafe(0, error), ""
         return await self._agent.test(text), text
+
+
+def _closed_to_us(result: ApplyResult, listeners: Sequence[Listener]) -> dict[str, str]:
+    """The listeners whose ports could not be opened, and why."""
+    messages = {error.address.rpartition(":")[2]: error.message for error in result.errors if error.address}
+    return {one.name: messages[str(one.port)] for one in listeners if str(one.port) in messages}
 
 
 def _unsafe(generation: int, error: UnsafeValue) -> ApplyResult:

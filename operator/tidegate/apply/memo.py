@@ -11,7 +11,7 @@ import msgspec
 
 from tidegate.apply.records import Record
 from tidegate.apply.servers import fits, placement
-from tidegate.model import Globals, Policy, Server
+from tidegate.model import Globals, Listener, Policy, Server
 from tidegate.render.configuration import Capacity
 
 
@@ -23,6 +23,7 @@ class Content(msgspec.Struct, frozen=True, dict=True):
     users: dict[str, int]
     capacity: Capacity
     servers: dict[str, Server] = {}
+    listeners: tuple[Listener, ...] = ()
 
     @cached_property
     def _places(self) -> dict[str, str]:

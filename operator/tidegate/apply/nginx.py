@@ -15,6 +15,7 @@ MODULES_PATH = re.compile(r"--modules-path=(\S+)")
 STANDARD_MODULES = "/usr/lib/nginx/modules"
 REQUIRED = ("ndk_http_module.so", "ngx_http_lua_module.so")
 HEADERS_MORE = "ngx_http_headers_more_filter_module.so"
+STREAM = ("ngx_stream_module.so", "ngx_stream_js_module.so")
 
 
 class NginxMissingError(Exception):
@@ -28,6 +29,12 @@ def find_binary(name: str) -> str:
     if found is None:
         raise NginxMissingError(f"there is no NGINX: {name!r} was not found on PATH")
     return found
+
+
+def require_streams(features: NginxFeatures) -> None:
+    """Raises NginxMissingError when this NGINX cannot serve TCP and UDP."""
+    if not features.stream_modules:
+        raise NginxMissingError(f"NGINX lacks {', '.join(STREAM)} (Debian: libnginx-mod-stream-js)")
 
 
 async def probe(binary: str) -> NginxFeatures:
@@ -50,6 +57,7 @@ def _features(version: tuple[int, int, int], modules: Path) -> NginxFeatures:
         raise NginxMissingError(f"NGINX lacks {', '.join(missing)} in {modules} (Debian: libnginx-mod-http-lua)")
     headers_more = (modules / HEADERS_MORE).is_file()
     names = [*REQUIRED, HEADERS_MORE] if headers_more else list(REQUIRED)
+    stream = tuple(str(modules / name) for name in STREAM)
     root = str(modules).removesuffix(STANDARD_MODULES) if str(modules).endswith(STANDARD_MODULES) else ""
     return NginxFeatures(
         version=version,
@@ -58,4 +66,5 @@ def _features(version: tuple[int, int, int], modules: Path) -> NginxFeatures:
         lua_libraries=f"{root}/usr/share/lua/5.1/?.lua" if root else "",
         lua_cpath=f"{root}/usr/lib/{os.uname().machine}-linux-gnu/lua/5.1/?.so;;" if root else "",
         mime_types=f"{root}/etc/nginx/mime.types",
+        stream_modules=stream if all(Path(name).is_file() for name in stream) else (),
     )

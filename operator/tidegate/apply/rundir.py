@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from tidegate.agent.rundir import SHARED_MODE
 from tidegate.render.configuration import PEM_FOLDER
 
-OWN_FOLDERS = ("state", "tls", PEM_FOLDER, "users")
+OWN_FOLDERS = ("state", "streams", "tls", PEM_FOLDER, "users")
 AGENT_FOLDERS = ("conf", "logs", "tmp")
 SAFE_PATH = re.compile(r"/[A-Za-z0-9._/+-]*")
 LONGEST = 90  # a Unix socket's path has at most 107 bytes
@@ -77,7 +77,7 @@ def prepare(run_dir: Path, worker_user: str | None, *, shared: bool = False) -> 
             certificate.write_bytes(self_signed())
         if worker_user is not None:
             place = worker_dir(run_dir)
-            for folder in (place, place / "users", place / "tmp"):
+            for folder in (place, place / "streams", place / "users", place / "tmp"):
                 folder.mkdir(exist_ok=True, mode=0o700)
                 shutil.chown(folder, worker_user)
     except OSError as error:

@@ -13,6 +13,8 @@ from tidegate.cli.common import (
     Output,
     OutputOption,
     Prefix,
+    TCPServices,
+    UDPServices,
     WithoutClass,
     err,
     load,
@@ -31,9 +33,19 @@ def check(
     watch_ingress_without_class: WithoutClass = False,
     configmap: ConfigMapName = "",
     annotations_prefix: Prefix = DEFAULT_PREFIX,
+    tcp_services_configmap: TCPServices = "",
+    udp_services_configmap: UDPServices = "",
 ) -> None:
     """Print findings about manifests; exit status 1 when one of them is an error."""
-    options = options_from(ingress_class, controller_class, watch_ingress_without_class, configmap, annotations_prefix)
+    options = options_from(
+        ingress_class,
+        controller_class,
+        watch_ingress_without_class,
+        configmap,
+        annotations_prefix,
+        tcp_services=tcp_services_configmap,
+        udp_services=udp_services_configmap,
+    )
     _, findings = load(folder, options)
     print_findings(findings, output)
     errors = sum(item.severity is Severity.ERROR for item in findings)

@@ -46,6 +46,16 @@ AgentOption = Annotated[
         "--agent", help="Who starts NGINX's agent: this command, or somebody else (`tidegate agent --shared`)."
     ),
 ]
+TCPServices = Annotated[
+    str, typer.Option("--tcp-services-configmap", metavar="NS/NAME", help="TCP ports and their Services.")
+]
+UDPServices = Annotated[
+    str, typer.Option("--udp-services-configmap", metavar="NS/NAME", help="UDP ports and their Services.")
+]
+StreamPort = Annotated[
+    int,
+    typer.Option("--stream-port", help="Where NGINX asks itself for the endpoints of TCP services (loopback, UDP)."),
+]
 Prefix = Annotated[str, typer.Option("--annotations-prefix", help="The prefix of annotations.")]
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
@@ -123,8 +133,20 @@ def load(folder: str, options: Options) -> tuple[Translator, tuple[Finding, ...]
     return translator, tuple(sorted({*update.findings, *translator.findings()}))
 
 
+def reserved_ports(http_port: int, https_port: int, healthz_port: int) -> dict[int, str]:
+    """The ports that no TCP or UDP service can have, and by which flag they are taken."""
+    return {healthz_port: "--healthz-port", https_port: "--https-port", http_port: "--http-port"}
+
+
 def options_from(
-    ingress_class: str, controller_class: str, without_class: bool, configmap: str, prefix: str = DEFAULT_PREFIX
+    ingress_class: str,
+    controller_class: str,
+    without_class: bool,
+    configmap: str,
+    prefix: str = DEFAULT_PREFIX,
+    *,
+    tcp_services: str = "",
+    udp_services: str = "",
 ) -> Options:
     return Options(
         ingress_class=ingress_class,
@@ -132,4 +154,6 @@ def options_from(
         watch_ingress_without_class=without_class,
         annotations_prefix=prefix,
         configmap=reference("ConfigMap", configmap, "--configmap"),
+        tcp_services=reference("ConfigMap", tcp_services, "--tcp-services-configmap"),
+        udp_services=reference("ConfigMap", udp_services, "--udp-services-configmap"),
     )

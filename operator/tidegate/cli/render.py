@@ -15,6 +15,8 @@ from tidegate.cli.common import (
     Output,
     OutputOption,
     Prefix,
+    TCPServices,
+    UDPServices,
     WithoutClass,
     err,
     load,
@@ -23,8 +25,9 @@ from tidegate.cli.common import (
     print_findings,
 )
 from tidegate.findings import Severity
-from tidegate.model import Backend, Globals, Host, Policy, Server
+from tidegate.model import Backend, Globals, Host, Policy, Server, Stream
 from tidegate.render.configuration import Capacity, Configuration, NginxFeatures, Runtime
+from tidegate.render.streams import opened_listeners
 from tidegate.render.template import render, template_folder
 from tidegate.translate.options import DEFAULT_PREFIX
 
@@ -40,12 +43,18 @@ class RenderedModel(msgspec.Struct, frozen=True):
     policies: dict[str, Policy]
     servers: dict[str, Server]
     certificates: tuple[str, ...]
+    streams: dict[str, Stream] = {}
 
 
 def example_runtime() -> Runtime:
     """Debian's NGINX in a run directory of the usual name."""
     modules = ("ndk_http_module", "ngx_http_lua_module", "ngx_http_headers_more_filter_module")
-    features = NginxFeatures((1, 26, 3), tuple(f"{MODULES}/{name}.so" for name in modules), headers_more=True)
+    features = NginxFeatures(
+        (1, 26, 3),
+        tuple(f"{MODULES}/{name}.so" for name in modules),
+        headers_more=True,
+        stream_modules=tuple(f"{MODULES}/{name}.so" for name in ("ngx_stream_module", "ngx_stream_js_module")),
+    )
     return Runtime(
         run_dir="/run/tidegate",
         lua_dir=str(template_folder() / "lua"),
@@ -64,14 +73,32 @@ def render_command(
     watch_ingress_without_class: WithoutClass = False,
     configmap: ConfigMapName = "",
     annotations_prefix: Prefix = DEFAULT_PREFIX,
+    tcp_services_configmap: TCPServices = "",
+    udp_services_configmap: UDPServices = "",
 ) -> None:
     """Print nginx.conf, or with --output json or yaml the model. Needs no NGINX."""
-    options = options_from(ingress_class, controller_class, watch_ingress_without_class, configmap, annotations_prefix)
+    options = options_from(
+        ingress_class,
+        controller_class,
+        watch_ingress_without_class,
+        configmap,
+        annotations_prefix,
+        tcp_services=tcp_services_configmap,
+        udp_services=udp_services_configmap,
+    )
     translator, findings = load(folder, options)
     policies, users = translator.policies()
     if output is Output.TABLE:
-        servers = translator.servers()
-        configuration = Configuration(1, translator.globals, policies, example_runtime(), Capacity(), users, servers)
+        configuration = Configuration(
+            1,
+            translator.globals,
+            policies,
+            example_runtime(),
+            Capacity(),
+            users,
+            translator.servers(),
+            opened_listeners(translator.streams),
+        )
         sys.stdout.write(render(configuration))
     else:
         snapshot = translator.snapshot()
@@ -82,6 +109,7 @@ def render_command(
             snapshot.policies,
             snapshot.servers,
             tuple(snapshot.certificates),
+            snapshot.streams,
         )
         print_data(model, output)
     if any(item.severity is Severity.ERROR for item in findings):

@@ -22,9 +22,13 @@ from tidegate.cli.common import (
     ControllerClass,
     IngressClass,
     Prefix,
+    StreamPort,
+    TCPServices,
+    UDPServices,
     WithoutClass,
     fail,
     reference,
+    reserved_ports,
 )
 from tidegate.cli.progress import Progress
 from tidegate.cli.serving import addresses, make_runtime, run_to_end, serve
@@ -137,8 +141,8 @@ def run(
     ] = "merge",
     # settings
     configmap: ConfigMapName = "",
-    tcp_services_configmap: Annotated[str, typer.Option("--tcp-services-configmap", metavar="NS/NAME")] = "",
-    udp_services_configmap: Annotated[str, typer.Option("--udp-services-configmap", metavar="NS/NAME")] = "",
+    tcp_services_configmap: TCPServices = "",
+    udp_services_configmap: UDPServices = "",
     default_backend_service: Annotated[
         str, typer.Option("--default-backend-service", metavar="NS/NAME", help="Answers what nobody declares.")
     ] = "",
@@ -161,6 +165,7 @@ def run(
     # where
     http_port: Annotated[int, typer.Option("--http-port", help="Where plain HTTP is served.")] = 80,
     https_port: Annotated[int, typer.Option("--https-port", help="Where HTTPS is served.")] = 443,
+    stream_port: StreamPort = 10247,
     http_address: Annotated[str, typer.Option("--http-address", help="The address of both; empty: all.")] = "",
     healthz_port: Annotated[int, typer.Option("--healthz-port", help="The admin port.")] = 10254,
     healthz_host: Annotated[str, typer.Option("--healthz-host", help="The admin address; empty: all.")] = "",
@@ -235,6 +240,9 @@ def run(
         configmap=reference("ConfigMap", configmap, "--configmap"),
         default_backend=reference("Service", default_backend_service, "--default-backend-service"),
         default_certificate=reference("Secret", default_ssl_certificate, "--default-ssl-certificate"),
+        tcp_services=reference("ConfigMap", tcp_services_configmap, "--tcp-services-configmap"),
+        udp_services=reference("ConfigMap", udp_services_configmap, "--udp-services-configmap"),
+        reserved_ports=reserved_ports(http_port, https_port, healthz_port),
         host_ownership=ownership,
         https_port=https_port,
         # of another container's NGINX: what that container writes
@@ -278,13 +286,7 @@ def run(
             pod_namespace,
         ),
         configmaps=frozenset(
-            key
-            for key in (
-                options.configmap,
-                reference("ConfigMap", tcp_services_configmap, "--tcp-services-configmap"),
-                reference("ConfigMap", udp_services_configmap, "--udp-services-configmap"),
-            )
-            if key is not None
+            key for key in (options.configmap, options.tcp_services, options.udp_services) if key is not None
         ),
     )
     lock = Lock(run_dir)
@@ -301,6 +303,8 @@ def run(
                 workers=workers,
                 metrics=metrics,
                 external_agent=agent is AgentKind.EXTERNAL,
+                stream_port=stream_port,
+                streams=bool(options.tcp_services or options.udp_services),
             )
             progress = Progress(f"port {http_port}", f"port {healthz_port}", as_log=log_format is LogFormat.JSON)
             control = ControlPlane(

@@ -20,7 +20,7 @@ from tidegate.agent.client import AgentClient, AgentError, AgentUnavailableError
 from tidegate.agent.main import AgentStartError, RunDirError
 from tidegate.agent.rundir import RunDir
 from tidegate.apply.applier import StartError
-from tidegate.apply.nginx import NginxMissingError, probe
+from tidegate.apply.nginx import NginxMissingError, probe, require_streams
 from tidegate.apply.rundir import Lock, RunDirectoryError, closed_parent, prepare, worker_dir
 from tidegate.cli.common import err, fail
 from tidegate.cli.progress import Progress
@@ -136,12 +136,16 @@ async def make_runtime(
     workers: int,
     metrics: MetricSettings,
     external_agent: bool = False,
+    stream_port: int = 10247,
+    streams: bool = False,
 ) -> Runtime:
     """A run directory that is ours, and what NGINX can do. Raises one of FATAL.
 
-    An external agent may be another user of this group.
+    An external agent may be another user of this group. `streams`: TCP or UDP services may come.
     """
     features = await probe(nginx_binary)
+    if streams:
+        require_streams(features)
     user = None if external_agent else _worker_user(run_dir)
     await asyncio.to_thread(prepare, run_dir, user, shared=external_agent)
     lock.take()
@@ -155,6 +159,7 @@ async def make_runtime(
         user=user or "",
         worker_dir=str(worker_dir(run_dir)) if user else "",
         metrics=metrics,
+        stream_port=stream_port,
     )
 
 

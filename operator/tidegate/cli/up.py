@@ -19,10 +19,14 @@ from tidegate.cli.common import (
     ControllerClass,
     IngressClass,
     Prefix,
+    StreamPort,
+    TCPServices,
+    UDPServices,
     WithoutClass,
     err,
     fail,
     reference,
+    reserved_ports,
 )
 from tidegate.cli.progress import Progress
 from tidegate.cli.serving import address, make_runtime, run_to_end, serve, stop_everything
@@ -83,8 +87,9 @@ def up(
     metrics_per_undefined_host: Annotated[
         bool, typer.Option("--metrics-per-undefined-host", help="Count unknown hosts too.")
     ] = False,
-    tcp_services_configmap: Annotated[str, typer.Option("--tcp-services-configmap", metavar="NS/NAME")] = "",
-    udp_services_configmap: Annotated[str, typer.Option("--udp-services-configmap", metavar="NS/NAME")] = "",
+    tcp_services_configmap: TCPServices = "",
+    udp_services_configmap: UDPServices = "",
+    stream_port: StreamPort = 10247,
     publish_service: Annotated[str, typer.Option("--publish-service", metavar="NS/NAME")] = "",
     publish_status_address: Annotated[str, typer.Option("--publish-status-address")] = "",
     update_status: Annotated[bool, typer.Option("--update-status/--no-update-status")] = True,
@@ -110,12 +115,6 @@ def up(
     if host_ownership not in ("merge", "namespace"):
         fail(f"--host-ownership: found {host_ownership!r}, allowed: merge, namespace", 2)
     for flag, value in (
-        ("--tcp-services-configmap", tcp_services_configmap),
-        ("--udp-services-configmap", udp_services_configmap),
-    ):
-        if value:
-            err.print(f"warning: {flag} is not supported yet: its ports are not opened", style="yellow", markup=False)
-    for flag, value in (
         ("--publish-service", publish_service),
         ("--publish-status-address", publish_status_address),
         ("--election-id", election_id),
@@ -138,6 +137,9 @@ def up(
         configmap=reference("ConfigMap", configmap, "--configmap"),
         default_backend=reference("Service", default_backend_service, "--default-backend-service"),
         default_certificate=reference("Secret", default_ssl_certificate, "--default-ssl-certificate"),
+        tcp_services=reference("ConfigMap", tcp_services_configmap, "--tcp-services-configmap"),
+        udp_services=reference("ConfigMap", udp_services_configmap, "--udp-services-configmap"),
+        reserved_ports=reserved_ports(http_port, https_port, healthz_port),
         host_ownership=ownership,
         https_port=https_port,
         access_log=str(run_dir / "logs" / "access.log"),
@@ -162,6 +164,8 @@ def up(
             workers=workers,
             external_agent=agent is AgentKind.EXTERNAL,
             metrics=metrics,
+            stream_port=stream_port,
+            streams=bool(options.tcp_services or options.udp_services),
         )
         progress = Progress(
             f"http://{address(http_address, http_port)}",

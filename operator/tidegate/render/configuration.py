@@ -7,13 +7,16 @@ Nothing here knows Kubernetes. What differs between NGINX versions is decided by
 from __future__ import annotations
 
 import math
+import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from tidegate.model import CATCH_ALL, Globals, Policy, RateLimit, Server
+from tidegate.model import CATCH_ALL, Globals, Listener, Policy, RateLimit, Server
 from tidegate.render.fastcgi import Parameter, parameters
 from tidegate.render.servers import NativeServer, native_servers
+from tidegate.render.streams import StreamBlock
 from tidegate.render.upstreams import (
     MODULES,
     RedirectDirective,
@@ -41,6 +44,7 @@ class NginxFeatures:
     lua_libraries: str = ""  # where this NGINX's Lua libraries are, when not in the place compiled into it
     lua_cpath: str = ""
     mime_types: str = "/etc/nginx/mime.types"
+    stream_modules: tuple[str, ...] = ()  # loaded where a TCP or UDP service needs them
 
     @property
     def http2_directive(self) -> bool:
@@ -62,6 +66,7 @@ class Runtime:
     worker_dir: str = ""  # where workers of another user may read and write; empty: in the run directory
     open_files: int = 1024  # the limit that the workers may raise theirs to
     metrics: MetricSettings | None = None
+    stream_port: int = 10247  # UDP, on a loopback address of the run directory's own
 
     @property
     def worker_place(self) -> str:
@@ -71,6 +76,11 @@ class Runtime:
     def default_socket(self) -> str:
         """Where NGINX itself answers as the default backend: 404."""
         return f"unix:{self.worker_place}/default.sock"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The addresses without their ports; of IPv6 ones in brackets."""
+        return tuple(dict.fromkeys(address.rpartition(":")[0] for address in self.http_addresses))
 
 
 class MetricSettings(msgspec.Struct, frozen=True):
@@ -185,6 +195,7 @@ class Configuration:
         capacity: Capacity,
         policy_users: dict[str, int] | None = None,
         servers: dict[str, Server] | None = None,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self.generation = generation
         self.settings = settings
@@ -193,6 +204,7 @@ class Configuration:
         self._users = policy_users or {}
         self._policies = dict(sorted(policies.items()))
         self._servers = servers or {}
+        self._listeners = tuple(sorted(listeners))
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.settings, name)
@@ -226,7 +238,23 @@ class Configuration:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        return self.runtime.features.modules
+        features = self.runtime.features
+        return features.modules + (features.stream_modules if self.stream else ())
+
+    @property
+    def stream(self) -> StreamBlock | None:
+        """The TCP and UDP services; None where there are none, and then NGINX loads nothing for them."""
+        if not self._listeners and not self.settings.stream.snippet:
+            return None
+        runtime = self.runtime
+        return StreamBlock(
+            self.settings,
+            self._listeners,
+            runtime.hosts,
+            folder=f"{runtime.worker_place}/streams",
+            njs_dir=f"{posixpath.dirname(runtime.lua_dir)}/njs",
+            own_port=runtime.stream_port,
+        )
 
     @property
     def clear_server_header(self) -> bool:

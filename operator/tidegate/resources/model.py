@@ -92,6 +92,7 @@ class Service(msgspec.Struct, frozen=True, gc=False):
     external_name: str = ""
     ports: tuple[ServicePort, ...] = ()
     selector: dict[str, str] = {}
+    client_affinity: bool = False  # sessionAffinity: ClientIP
 
     @property
     def key(self) -> ObjectKey:

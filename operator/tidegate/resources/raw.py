@@ -115,6 +115,7 @@ class RawServiceSpec(Raw, frozen=True):
     external_name: str | None = None
     ports: list[RawServicePort] | None = None
     selector: Map | None = None
+    session_affinity: str | None = None
 
 
 class RawService(RawObject, frozen=True):

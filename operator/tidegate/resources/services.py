@@ -39,6 +39,7 @@ UNSUPPORTED_PROTOCOL = "UnsupportedProtocol"
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
+_AFFINITIES = ("ClientIP", "None")
 _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 
 
@@ -63,6 +64,9 @@ def decode_service(raw: RawService, metadata: Metadata, problems: Problems) -> S
         if not checks.is_qualified_name(key) or not checks.is_label_value(value):
             problems.invalid(f"spec.selector[{checks.printable(key)}]", value, "must be a valid label and label value")
     ports = _service_ports(spec.ports or (), kind, problems)
+    affinity = spec.session_affinity or "None"
+    if affinity not in _AFFINITIES:
+        problems.unsupported("spec.sessionAffinity", affinity, _AFFINITIES)
     return Service(
         metadata=metadata,
         type=kind,
@@ -70,6 +74,7 @@ def decode_service(raw: RawService, metadata: Metadata, problems: Problems) -> S
         external_name=external_name,
         ports=ports,
         selector=selector,
+        client_affinity=affinity == "ClientIP",
     )
 
 

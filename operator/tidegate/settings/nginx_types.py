@@ -163,13 +163,25 @@ _VARIABLE_NAMES: Final = (
     "proxy_alternative_upstream_name proxy_upstream_name req_id service_name service_port"
 )
 _VARIABLES: Final = frozenset(_VARIABLE_NAMES.split())
+# The same for sessions of TCP and UDP services.
+_STREAM_VARIABLE_NAMES: Final = (
+    "binary_remote_addr bytes_received bytes_sent connection hostname msec nginx_version pid protocol "
+    "proxy_protocol_addr proxy_protocol_port proxy_protocol_server_addr proxy_protocol_server_port "
+    "realip_remote_addr realip_remote_port remote_addr remote_port server_addr server_port session_time "
+    "ssl_preread_alpn_protocols ssl_preread_protocol ssl_preread_server_name status time_iso8601 time_local "
+    "upstream_addr upstream_bytes_received upstream_bytes_sent upstream_connect_time upstream_first_byte_time "
+    "upstream_session_time proxy_upstream_name"
+)
+STREAM_VARIABLES: Final = frozenset(_STREAM_VARIABLE_NAMES.split())
 
 
-def unknown_variable(text: str) -> str:
+def unknown_variable(
+    text: str, known: frozenset[str] = _VARIABLES, families: tuple[str, ...] = _VARIABLE_FAMILIES
+) -> str:
     """The first variable in text that NGINX would not know, or nothing."""
     for found in _VARIABLE.finditer(text):
         name = str(found[1] or found[2]).lower()
-        if name not in _VARIABLES and not name.startswith(_VARIABLE_FAMILIES):
+        if name not in known and not name.startswith(families):
             return name
     return ""
 
@@ -178,10 +190,12 @@ def unknown_variable(text: str) -> str:
 class LogFormat:
     """A log format: text with NGINX variables. A `$` that begins no variable is refused, as NGINX would.
 
-    With `http` the variables have to be those of HTTP requests: one that NGINX does not know stops it.
+    The variables have to be those of HTTP requests (`http`) or of sessions (`stream`): one that NGINX does not know
+    stops it.
     """
 
     http: bool = False
+    stream: bool = False
 
     @property
     def allowed(self) -> str:
@@ -193,7 +207,12 @@ class LogFormat:
             raise InvalidValue(text, self.allowed, misfit=True)
         if len(text.encode()) + text.count('"') + text.count("\\") > _LONGEST:
             raise InvalidValue(text, self.allowed, misfit=True)
-        if self.http and (unknown := unknown_variable(text)):
+        unknown = ""
+        if self.http:
+            unknown = unknown_variable(text)
+        elif self.stream:
+            unknown = unknown_variable(text, STREAM_VARIABLES, ())
+        if unknown:
             raise InvalidValue(f"${unknown}", f"{self.allowed}, of those that NGINX knows", misfit=True)
         return text
 

@@ -64,14 +64,14 @@ def _bracketed(address: str) -> str:
 
 def _slice_port(ports: tuple[api.EndpointPort, ...], wanted: api.ServicePort) -> int | None:
     for port in ports:
-        if port.protocol == "TCP" and port.name == wanted.name and port.port is not None:
+        if port.protocol == wanted.protocol and port.name == wanted.name and port.port is not None:
             return port.port
     if isinstance(wanted.target_port, int) and not ports:
         return wanted.target_port
     return None
 
 
-def _ready_endpoints(
+def _of_ports(
     ports: tuple[api.EndpointPort, ...], endpoints: tuple[api.Endpoint, ...], wanted: api.ServicePort
 ) -> list[Endpoint]:
     port = _slice_port(ports, wanted)
@@ -85,16 +85,17 @@ def _ready_endpoints(
     ]
 
 
-def _from_slices(reader: Reader, service: api.Service, port: api.ServicePort) -> list[Endpoint]:
+def ready_endpoints(reader: Reader, service: api.Service, port: api.ServicePort) -> list[Endpoint]:
+    """Those of the slices of a Service, else of its Endpoints object."""
     namespace, name = service.metadata.namespace, service.metadata.name
     slices = [item for item in reader.slices(namespace, name) if item.address_type != "FQDN"]
     found: list[Endpoint] = []
     if slices:
         for item in slices:
-            found += _ready_endpoints(item.ports, item.endpoints, port)
+            found += _of_ports(item.ports, item.endpoints, port)
     elif endpoints := reader.endpoints(namespace, name):
         for subset in endpoints.subsets:
-            found += _ready_endpoints(subset.ports, subset.endpoints, port)
+            found += _of_ports(subset.ports, subset.endpoints, port)
     return list(dict.fromkeys(found))
 
 
@@ -123,7 +124,7 @@ def _external_port(service: api.Service, port: int | str) -> int | None:
     return found.target_port if found is not None and isinstance(found.target_port, int) else None
 
 
-def _from_dns(
+def external_endpoints(
     reader: Reader, service: api.Service, port: int, options: Options
 ) -> tuple[list[Endpoint], frozenset[str], str]:
     """Endpoints of an ExternalName, the name to be resolved, and why there are none."""
@@ -196,12 +197,12 @@ def translate_backend(
         number = _external_port(service, name.port)
         if number is None:
             return result([], f"the Service has no TCP port {name.port}")
-        endpoints, names, reason = _from_dns(reader, service, number, options)
+        endpoints, names, reason = external_endpoints(reader, service, number, options)
         return result(endpoints, reason, names)
     port = find_port(service, name.port)
     if port is None:
         return result([], f"the Service has no TCP port {name.port}")
     if settings is not None and settings.get(ann.SERVICE_UPSTREAM) and service.cluster_ip not in ("", "None"):
         return result([Endpoint(_bracketed(service.cluster_ip), port.port)])
-    endpoints = _from_slices(reader, service, port)
+    endpoints = ready_endpoints(reader, service, port)
     return result(endpoints, "" if endpoints else "no endpoint is ready")

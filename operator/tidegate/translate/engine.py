@@ -27,6 +27,7 @@ from tidegate.model import (
     Server,
     ServerProfile,
     Snapshot,
+    Stream,
 )
 from tidegate.resources.model import Ingress
 from tidegate.settings.resolve import GlobalSettings, read_configmap
@@ -42,6 +43,7 @@ from tidegate.translate.options import Options
 from tidegate.translate.reader import Dependencies, Reader, Unit
 from tidegate.translate.routes import RouteContext
 from tidegate.translate.strays import Strays
+from tidegate.translate.streams import StreamEntry, Streams
 from tidegate.translate.tally import Tally
 
 
@@ -62,10 +64,12 @@ class Delta(msgspec.Struct, frozen=True):
     views: frozenset[ObjectKey]
     globals_changed: bool
     judged: frozenset[ObjectKey] = frozenset()  # Ingresses of which there may be something else to say than before
+    streams: dict[str, Stream | None] = {}
 
     @property
     def empty(self) -> bool:
-        return not (self.hosts or self.backends or self.certificates or self.views or self.globals_changed)
+        values = self.hosts or self.backends or self.certificates or self.streams
+        return not (values or self.views or self.globals_changed)
 
     def followed_by(self, later: Delta) -> Delta:
         """What both changed together."""
@@ -77,6 +81,7 @@ class Delta(msgspec.Struct, frozen=True):
             self.views | later.views,
             self.globals_changed or later.globals_changed,
             self.judged | later.judged,
+            self.streams | later.streams,
         )
 
 
@@ -118,6 +123,7 @@ class Translator:
         self._default_certificate: Certificate | None = None
         self._default_info: CertificateInfo | None = None
         self.default_backend: BackendName | None = None
+        self._streams = Streams(options)
 
     # -- results ------------------------------------------------------------------------------------------------
 
@@ -185,7 +191,17 @@ class Translator:
             certificates=dict(sorted(self._published_certificates.items())),
             policies=dict(sorted(self.policies()[0].items())),
             servers=self.servers(),
+            streams=self.streams,
         )
+
+    @property
+    def streams(self) -> dict[str, Stream]:
+        """The TCP and UDP services by the name of their listener."""
+        return self._streams.streams
+
+    def stream_entry(self, listener: str) -> StreamEntry | None:
+        """Which entry of a ConfigMap asks for a listener."""
+        return self._streams.entry(listener)
 
     def users(self) -> frozenset[Users]:
         """The htpasswd files that routes refer to."""
@@ -197,7 +213,7 @@ class Translator:
 
     def dns_names(self) -> frozenset[str]:
         """Host names whose addresses are wanted."""
-        return frozenset(self._names)
+        return frozenset(self._names) | self._streams.names
 
     def take_released(self) -> frozenset[ObjectKey]:
         """The objects that nothing refers to any more, since the last call."""
@@ -210,7 +226,8 @@ class Translator:
 
     def findings(self) -> tuple[Finding, ...]:
         """Everything there is to say, in a stable order."""
-        return tuple(sorted({*self._global_findings, *self._default_findings, *self._strays.findings, *self._findings}))
+        found = (self._global_findings, self._default_findings, self._strays.findings, self._findings)
+        return tuple(sorted({*self._streams.findings, *(finding for part in found for finding in part)}))
 
     def findings_of(self, key: ObjectKey) -> tuple[Finding, ...]:
         """The findings about one Ingress, those of its hosts included."""
@@ -266,7 +283,10 @@ class Translator:
         hosts, certificates = self._publish(dirty_names)
         _note(certificates, self._published_certificates, CATCH_ALL, self._default_certificate)
         judged = views.union(*(self._by_host.get(host, ()) for host in dirty_hosts))
-        return Delta(hosts, backends, certificates, accepted, frozenset(views), globals_changed, frozenset(judged))
+        streams = self._streams.update(store, changed)
+        return Delta(
+            hosts, backends, certificates, accepted, frozenset(views), globals_changed, frozenset(judged), streams
+        )
 
     def _update_globals(self, store: Store, changed: set[ObjectKey]) -> bool:
         options = self.options

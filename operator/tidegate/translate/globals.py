@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidegate.model import Globals, Policy, Upstream
+from tidegate.model import Globals, Policy, StreamSettings, Upstream
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings
 from tidegate.settings.setting import OriginKind
@@ -85,6 +85,28 @@ def _log_escape(settings: GlobalSettings) -> str:
     return "json" if settings.get(cm.LOG_FORMAT_ESCAPE_JSON) else ""
 
 
+def _stream_log(settings: GlobalSettings, options: Options) -> str:
+    """The target that the ConfigMap names for sessions, else that of requests."""
+    if settings.get(cm.DISABLE_ACCESS_LOG) or settings.get(cm.DISABLE_STREAM_ACCESS_LOG):
+        return ""
+    return settings.get(cm.STREAM_ACCESS_LOG_PATH) or _access_log(settings, options)
+
+
+def stream_settings(settings: GlobalSettings, options: Options) -> StreamSettings:
+    """What holds for every TCP and UDP service."""
+    get = settings.get
+    return StreamSettings(
+        timeout=get(cm.PROXY_STREAM_TIMEOUT),
+        next_upstream=get(cm.PROXY_STREAM_NEXT_UPSTREAM),
+        next_upstream_timeout=get(cm.PROXY_STREAM_NEXT_UPSTREAM_TIMEOUT),
+        tries=get(cm.PROXY_STREAM_NEXT_UPSTREAM_TRIES),
+        responses=get(cm.PROXY_STREAM_RESPONSES),
+        access_log=_stream_log(settings, options),
+        log_format=get(cm.LOG_FORMAT_STREAM),
+        snippet=get(cm.STREAM_SNIPPET),
+    )
+
+
 def translate_globals(settings: GlobalSettings, options: Options) -> Globals:
     """Everything that is one value for the whole data plane."""
     get = settings.get
@@ -143,4 +165,5 @@ def translate_globals(settings: GlobalSettings, options: Options) -> Globals:
         log_default_backend=get(cm.ENABLE_ACCESS_LOG_FOR_DEFAULT_BACKEND),
         log_escape=_log_escape(settings),
         error_log_level=get(cm.ERROR_LOG_LEVEL),
+        stream=stream_settings(settings, options),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from tidegate.findings import ObjectKey
-from tidegate.model import Globals, Policy
+from tidegate.model import Globals, Listener, Policy
 from tidegate.render.configuration import Capacity, Configuration, NginxFeatures, Runtime
 from tidegate.render.template import render
 from tidegate.resources.changes import Change
@@ -42,6 +42,9 @@ RUNTIME = Runtime(
 )
 
 
+LISTENERS = (Listener("tcp", 9000, read_proxy=True, send_proxy=True), Listener("udp", 9000))
+
+
 class Wanted(NamedTuple):
     """What the template is given; policies by short names that do not depend on their content."""
 
@@ -49,7 +52,7 @@ class Wanted(NamedTuple):
     policies: dict[str, Policy]
 
     def conf(self, runtime: Runtime = RUNTIME) -> str:
-        return render(Configuration(1, self.settings, self.policies, runtime, Capacity()))
+        return render(Configuration(1, self.settings, self.policies, runtime, Capacity(), listeners=LISTENERS))
 
 
 def ingress(number: int, annotations: Mapping[str, str]) -> Ingress:

@@ -21,6 +21,7 @@ from tidegate.apply.nginx import NginxMissingError, find_binary, probe
 from tidegate.model import Policy
 from tidegate.render.configuration import Runtime
 from tidegate.render.template import template_folder
+from tidegate.settings.nginx_types import STREAM_VARIABLES
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +181,13 @@ LEAST = {
     "use-proxy-protocol": "true",
     "ssl-ciphers": "",
     "custom-http-errors": "",
+    "proxy-stream-timeout": "1ms",
+    "proxy-stream-next-upstream": "false",
+    "proxy-stream-next-upstream-timeout": "0",
+    "proxy-stream-next-upstream-tries": "0",
+    "proxy-stream-responses": "0",
+    "disable-stream-access-log": "true",
+    "stream-snippet": "server { listen 127.0.0.1:9001; return x; }",
 }
 GREATEST = {
     "keep-alive": "2147483647",
@@ -211,6 +219,11 @@ GREATEST = {
     "whitelist-source-range": "10.0.0.0/8",
     "proxy-buffering": "on",
     "limit-rate": "1",
+    "proxy-stream-timeout": "100y",
+    "proxy-stream-next-upstream-timeout": "100y",
+    "proxy-stream-next-upstream-tries": "2147483647",
+    "proxy-stream-responses": "2147483647",
+    "log-format-stream": " ".join(f"${name}" for name in sorted(STREAM_VARIABLES)),
 }
 
 

@@ -12,12 +12,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from nginx_text import Directive, boot_values, nginx_depth, parse, shape, walk
 from rendering import OWN, Wanted, wanted
+from tidegate.settings.directives import Directives
 from tidegate.settings.registry import ANNOTATIONS, CONFIGMAP_KEYS
 from tidegate.settings.setting import Support
 
 MARK = "zharmless"
 ANNOTATION_NAMES = tuple(name for name, s in ANNOTATIONS.items() if s.support is Support.SUPPORTED)
-KEYS = tuple(name for name, s in CONFIGMAP_KEYS.items() if s.support is Support.SUPPORTED)
+KEYS = tuple(
+    name
+    for name, s in CONFIGMAP_KEYS.items()
+    if s.support is Support.SUPPORTED and not isinstance(s.type, Directives)  # whose value is structure
+)
 
 HOSTILE = (
     '"; } server { listen 1; } #',

@@ -35,6 +35,7 @@ STREAM_ACCESS_LOG_PATH: Final = _FAMILY.setting(
     LogTarget(optional=True),
     "",
     "The same for TCP and UDP alone; empty: as `access-log-path`.",
+    support=_SUPPORTED,
 )
 ACCESS_LOG_PARAMS: Final = _FAMILY.setting(
     "access-log-params", PlainText(), "", "Further parameters of the access log, such as buffer=16k flush=1m."
@@ -50,7 +51,11 @@ DISABLE_HTTP_ACCESS_LOG: Final = _FAMILY.setting(
     "disable-http-access-log", WeakBool(), False, "No access log for HTTP."
 )
 DISABLE_STREAM_ACCESS_LOG: Final = _FAMILY.setting(
-    "disable-stream-access-log", WeakBool(), False, "No access log for TCP and UDP services."
+    "disable-stream-access-log",
+    WeakBool(),
+    False,
+    "No access log for TCP and UDP services.",
+    support=_SUPPORTED,
 )
 ENABLE_ACCESS_LOG_FOR_DEFAULT_BACKEND: Final = _FAMILY.setting(
     "enable-access-log-for-default-backend",
@@ -77,9 +82,10 @@ LOG_FORMAT_UPSTREAM: Final = _FAMILY.setting(
 )
 LOG_FORMAT_STREAM: Final = _FAMILY.setting(
     "log-format-stream",
-    LogFormat(),
+    LogFormat(stream=True),
     "[$remote_addr] [$time_local] $protocol $status $bytes_sent $bytes_received $session_time",
     "The line that each TCP or UDP session leaves in the access log.",
+    support=_SUPPORTED,
 )
 LOG_FORMAT_ESCAPE_JSON: Final = _FAMILY.setting(
     "log-format-escape-json",

@@ -17,5 +17,5 @@ SERVER_SNIPPET: Final = _FAMILY.setting(
 )
 LOCATION_SNIPPET: Final = _FAMILY.setting("location-snippet", Directives(), (), "Lines for each path of each Ingress.")
 STREAM_SNIPPET: Final = _FAMILY.setting(
-    "stream-snippet", Directives(), (), "Lines for TCP and UDP services.", support=Support.NOT_YET
+    "stream-snippet", Directives(), (), "Lines for TCP and UDP services.", support=Support.SUPPORTED
 )

@@ -6,10 +6,10 @@ from typing import Final
 
 from tidegate.settings.family import Family
 from tidegate.settings.nginx_types import Duration
-from tidegate.settings.setting import Becomes, Scope, Support
+from tidegate.settings.setting import Becomes, Scope
 from tidegate.settings.types import LiteralInt, WeakBool
 
-_FAMILY: Final = Family("TCP and UDP", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL, support=Support.NOT_YET)
+_FAMILY: Final = Family("TCP and UDP", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL)
 
 PROXY_STREAM_TIMEOUT: Final = _FAMILY.setting(
     "proxy-stream-timeout", Duration(), 600_000, "Milliseconds of silence that end a session."
