@@ -25,6 +25,7 @@ from tidegate.kubernetes.client import Access, ApiError, Kubernetes, NotFoundErr
 from tidegate.kubernetes.events import Recorder
 from tidegate.kubernetes.leader import Election, Role
 from tidegate.kubernetes.status import StatusWriter
+from tidegate.kubernetes.topology import zone_of
 from tidegate.sources.classes import Classes
 from tidegate.sources.kubernetes import KubernetesSource, Scope
 from tidegate.translate.acceptance import Hold
@@ -117,6 +118,10 @@ class Operator:
             await client.close()
             raise
         return cls(client, options, translation, uid)
+
+    async def zone(self) -> str:
+        """The zone of this pod's node; empty where the cluster does not tell."""
+        return await zone_of(self._client, self._options.pod)
 
     def attach(self, control: ControlPlane) -> None:
         self._control = self._reporter.control = control

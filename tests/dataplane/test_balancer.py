@@ -24,7 +24,7 @@ from dataplane import (
     servers,
     until,
 )
-from tidegate.model import Globals
+from tidegate.model import Globals, Labels
 
 BACKEND = "ns/service:80"
 
@@ -114,6 +114,33 @@ def test_hash_by_several_parts(plane: Plane, name: Callable[[str], str]) -> None
         assert len(counts(plane, name("a"), 5, "/1?a=1&b=2") | counts(plane, name("a"), 5, "/2?b=2&a=1")) == 1
         with plane.client() as client:
             assert len({client.ask(name("a"), f"/?a={n}").seen.backend for n in range(30)}) == 4
+
+
+@pytest.mark.parametrize("variable", ["namespace", "ingress_name", "service_name", "service_port", "location_path"])
+def test_hash_by_what_the_route_is_called(plane: Plane, name: Callable[[str], str], variable: str) -> None:
+    fields = {"ingress_name": "ingress", "service_name": "service", "service_port": "port", "location_path": "path"}
+    field = fields.get(variable, variable)
+    with servers("a", "b", "c", "d") as four:
+        labels = [Labels(**{field: str(number)}) for number in range(30)]
+        routes = [route(f"/{number}", "ns/called:80", labels=one) for number, one in enumerate(labels)]
+        plane.put(backend("ns/called:80", *four, algorithm="hash", hash_by=(f"${variable}",)), host(name("a"), *routes))
+        with plane.client() as client:
+            owners = [{client.ask(name("a"), f"/{number}").seen.backend for _ in range(3)} for number in range(30)]
+    assert all(len(one) == 1 for one in owners)
+    assert len(set.union(*owners)) == 4
+
+
+def test_hash_by_the_name_of_the_upstream(plane: Plane, name: Callable[[str], str]) -> None:
+    with servers("a", "b", "c", "d") as four:
+        backends = [
+            backend(f"ns/named{number}:80", *four, algorithm="hash", hash_by=("$proxy_upstream_name",))
+            for number in range(20)
+        ]
+        routes = [route(f"/{number}", one.id) for number, one in enumerate(backends)]
+        plane.put(*backends, host(name("a"), *routes))
+        with plane.client() as client:
+            owners = {client.ask(name("a"), f"/{number}").seen.backend for number in range(20)}
+    assert len(owners) == 4
 
 
 def test_subset_spreads_a_key_over_its_group(plane: Plane, name: Callable[[str], str]) -> None:

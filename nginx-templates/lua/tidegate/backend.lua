@@ -1,6 +1,7 @@
 -- A backend compiled for balancing, and the choice of an endpoint. What should outlive a change of the endpoints is
 -- kept apart: turns by backend, response times by endpoint.
 
+local contexts = require "tidegate.context"
 local ring = require "tidegate.ring"
 
 local random, ceil = math.random, math.ceil
@@ -16,6 +17,17 @@ local DOLLAR = string.byte("$")
 
 local _M = {}
 _M.__index = _M
+
+-- Variables of the retired controller that say which route a request took: from the route, for NGINX knows them only
+-- where a log format wants them.
+local LABELS = {
+  ["$namespace"] = "namespace",
+  ["$ingress_name"] = "ingress",
+  ["$service_name"] = "service",
+  ["$service_port"] = "port",
+  ["$location_path"] = "path",
+}
+local UPSTREAM_NAME = { ["$proxy_upstream_name"] = true, ["$proxy_host"] = true }
 
 local times = {} -- endpoint name -> {average, when}
 local times_count, TIMES_KEPT = 0, 20000
@@ -122,15 +134,26 @@ function _M.observe(endpoint, seconds)
   times[endpoint.name] = { seconds, now }
 end
 
+local function value_of(part)
+  if byte(part) ~= DOLLAR then
+    return part
+  end
+  local label = LABELS[part]
+  if not label and not UPSTREAM_NAME[part] then
+    return ngx.var[sub(part, 2)] or ""
+  end
+  local context = contexts.get()
+  local route = context and context.route
+  if not route then
+    return ""
+  end
+  return label and route.labels[label] or not label and route.log_name or ""
+end
+
 function _M:hash_key()
   local parts, values = self.hash_by, {}
   for index = 1, #parts do
-    local part = parts[index]
-    if byte(part) == DOLLAR then
-      values[index] = ngx.var[sub(part, 2)] or ""
-    else
-      values[index] = part
-    end
+    values[index] = value_of(parts[index])
   end
   return concat(values)
 end

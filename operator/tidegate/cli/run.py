@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 import typer
 
 from tidegate.admin.server import AdminServer
@@ -135,6 +136,9 @@ def run(
     disable_catch_all: Annotated[bool, typer.Option("--disable-catch-all", help="Refuse default backends.")] = False,
     disable_svc_external_name: Annotated[
         bool, typer.Option("--disable-svc-external-name", help="Services of type ExternalName have no endpoints.")
+    ] = False,
+    enable_topology_aware_routing: Annotated[
+        bool, typer.Option("--enable-topology-aware-routing", help="Keep to endpoints of this zone where Services ask.")
     ] = False,
     host_ownership: Annotated[
         str, typer.Option("--host-ownership", metavar="merge|namespace", help="Who may add to a host.")
@@ -309,7 +313,9 @@ def run(
             progress = Progress(f"port {http_port}", f"port {healthz_port}", as_log=log_format is LogFormat.JSON)
             control = ControlPlane(
                 operator.source,
-                options,
+                msgspec.structs.replace(options, zone=await operator.zone())
+                if enable_topology_aware_routing
+                else options,
                 runtime,
                 AgentOptions(run_dir, find_binary(nginx_binary)),
                 dns_servers=servers,

@@ -72,6 +72,11 @@ def up(
     disable_svc_external_name: Annotated[
         bool, typer.Option("--disable-svc-external-name", help="Services of type ExternalName have no endpoints.")
     ] = False,
+    enable_topology_aware_routing: Annotated[
+        bool,
+        typer.Option("--enable-topology-aware-routing", help="Keep to endpoints hinted for --zone where Services ask."),
+    ] = False,
+    zone: Annotated[str, typer.Option("--zone", help="The zone of this machine, for the former.")] = "",
     host_ownership: Annotated[
         str, typer.Option("--host-ownership", metavar="merge|namespace", help="Who may add to a host.")
     ] = "merge",
@@ -112,6 +117,8 @@ def up(
         fail(f"there is no folder {folder}", 2)
     if enable_ssl_passthrough or validating_webhook or validating_webhook_certificate or validating_webhook_key:
         fail("--enable-ssl-passthrough and --validating-webhook* are not supported yet", 2)
+    if enable_topology_aware_routing and not zone:
+        fail("--enable-topology-aware-routing needs --zone, for no node says which it is here", 2)
     if host_ownership not in ("merge", "namespace"):
         fail(f"--host-ownership: found {host_ownership!r}, allowed: merge, namespace", 2)
     for flag, value in (
@@ -142,6 +149,7 @@ def up(
         reserved_ports=reserved_ports(http_port, https_port, healthz_port),
         host_ownership=ownership,
         https_port=https_port,
+        zone=zone if enable_topology_aware_routing else "",
         access_log=str(run_dir / "logs" / "access.log"),
     )
     try:

@@ -93,6 +93,7 @@ class Service(msgspec.Struct, frozen=True, gc=False):
     ports: tuple[ServicePort, ...] = ()
     selector: dict[str, str] = {}
     client_affinity: bool = False  # sessionAffinity: ClientIP
+    traffic_distribution: str = ""
 
     @property
     def key(self) -> ObjectKey:

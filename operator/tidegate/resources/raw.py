@@ -116,6 +116,7 @@ class RawServiceSpec(Raw, frozen=True):
     ports: list[RawServicePort] | None = None
     selector: Map | None = None
     session_affinity: str | None = None
+    traffic_distribution: str | None = None
 
 
 class RawService(RawObject, frozen=True):

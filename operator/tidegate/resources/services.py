@@ -75,6 +75,7 @@ def decode_service(raw: RawService, metadata: Metadata, problems: Problems) -> S
         ports=ports,
         selector=selector,
         client_affinity=affinity == "ClientIP",
+        traffic_distribution=spec.traffic_distribution or "",
     )
 
 

@@ -14,6 +14,7 @@ from tidegate.settings import annotations as ann
 from tidegate.settings.resolve import IngressSettings
 from tidegate.translate.options import Options
 from tidegate.translate.reader import Reader
+from tidegate.translate.topology import near_endpoints
 
 LARGEST_SUBSET = 1000  # the data plane draws up to twice as often from a group whose endpoints have failed
 
@@ -85,16 +86,17 @@ def _of_ports(
     ]
 
 
-def ready_endpoints(reader: Reader, service: api.Service, port: api.ServicePort) -> list[Endpoint]:
-    """Those of the slices of a Service, else of its Endpoints object."""
+def ready_endpoints(reader: Reader, service: api.Service, port: api.ServicePort, zone: str) -> list[Endpoint]:
+    """Those of the slices of a Service, else of its Endpoints object; `zone` is where NGINX runs, if that counts."""
     namespace, name = service.metadata.namespace, service.metadata.name
     slices = [item for item in reader.slices(namespace, name) if item.address_type != "FQDN"]
     found: list[Endpoint] = []
     if slices:
-        for item in slices:
-            found += _of_ports(item.ports, item.endpoints, port)
-    elif endpoints := reader.endpoints(namespace, name):
-        for subset in endpoints.subsets:
+        near = near_endpoints(service, slices, zone)
+        for item, endpoints in zip(slices, near, strict=True):
+            found += _of_ports(item.ports, endpoints, port)
+    elif listed := reader.endpoints(namespace, name):
+        for subset in listed.subsets:
             found += _of_ports(subset.ports, subset.endpoints, port)
     return list(dict.fromkeys(found))
 
@@ -204,5 +206,5 @@ def translate_backend(
         return result([], f"the Service has no TCP port {name.port}")
     if settings is not None and settings.get(ann.SERVICE_UPSTREAM) and service.cluster_ip not in ("", "None"):
         return result([Endpoint(_bracketed(service.cluster_ip), port.port)])
-    endpoints = ready_endpoints(reader, service, port)
+    endpoints = ready_endpoints(reader, service, port, options.zone)
     return result(endpoints, "" if endpoints else "no endpoint is ready")

@@ -35,6 +35,7 @@ class Options(msgspec.Struct, frozen=True):
     reserved_ports: dict[int, str] = {}  # what Tidegate listens on itself, and for what
     host_ownership: Literal["merge", "namespace"] = "merge"
     https_port: int = 443
+    zone: str = ""  # where NGINX runs; empty: hints of EndpointSlices count for nothing
     access_log: str = ""
     pod_name: str = ""
     pod_namespace: str = ""

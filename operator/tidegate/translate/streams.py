@@ -111,7 +111,7 @@ def translate_entry(entry: StreamEntry, reader: Reader, options: Options) -> Str
             return result([], "the target port of an ExternalName has to be a number")
         endpoints, names, reason = external_endpoints(reader, service, port.target_port, options)
         return result(endpoints, reason, names)
-    endpoints = ready_endpoints(reader, service, port)
+    endpoints = ready_endpoints(reader, service, port, options.zone)
     return result(endpoints, "" if endpoints else "no endpoint is ready")
 
 

@@ -121,6 +121,16 @@ function tests.hash_sends_equal_keys_to_one_endpoint()
   end
 end
 
+function tests.hash_by_labels_of_the_route_needs_no_variables_of_nginx()
+  local backend = compiled(5, { algorithm = "hash", hash_by = { "$namespace", "-", "$service_port", "$proxy_host" } })
+  stub.context = { route = { labels = { namespace = "ns", port = "80" }, log_name = "ns-app-80" } }
+  stub.equal(backend:hash_key(), "ns-80ns-app-80")
+  stub.context = { route = { labels = {} } }
+  stub.equal(backend:hash_key(), "-")
+  stub.context = nil
+  stub.equal(backend:hash_key(), "-")
+end
+
 function tests.hash_moves_a_failed_endpoints_keys_only()
   local backend = compiled(5, { algorithm = "hash", hash_by = { "$uri" } })
   for key = 1, 200 do
