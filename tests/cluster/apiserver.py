@@ -14,7 +14,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,26 @@ class ApiServer:
                 self._server.wait()
             self._server = None
 
+    @contextlib.contextmanager
+    def stand_in(self) -> Iterator[ApiServer]:
+        """Another API server on the same store, on a port that nobody else knows."""
+        other = ApiServer.__new__(ApiServer)
+        other.__dict__.update(self.__dict__)
+        other.port = free_ports(1)[0]
+        other.url = f"https://127.0.0.1:{other.port}"
+        other.kubeconfig = other.kubeconfig_of("stand-in", "system:masters")
+        other.start()
+        try:
+            yield other
+        finally:
+            other.stop()
+
+    def compact(self) -> None:
+        """Forget former versions: a watch that would go on from one of them is answered 410."""
+        store = f"http://127.0.0.1:{self.etcd_port}/v3"
+        revision = _post(f"{store}/kv/range", {"key": "AA=="})["header"]["revision"]
+        _post(f"{store}/kv/compaction", {"revision": revision, "physical": True})
+
     def close(self) -> None:
         for process in (self._server, self._etcd):
             if process is not None:
@@ -267,6 +288,12 @@ class ApiServer:
                 if entry["user"].get("username") == user and entry.get("responseStatus", {}).get("code") == 403:
                     found.append(f"{entry['verb']} {entry['requestURI']}")
         return found
+
+
+def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return dict(json.load(answer))
 
 
 def _documents(manifests: tuple[Manifest | list[Manifest], ...]) -> str:
