@@ -93,6 +93,27 @@ class BasicAuth(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     users: str
 
 
+class ExternalAuth(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The service that is asked about each request: `backend` has its addresses, `host` is its name.
+
+    `uri`, `redirect` (empty: the request's URI), `signin` (empty: a 401 stays one) and `cache_key` are made for each
+    request of literals and, with a leading `$`, variables. Without a `cache_scope` no answer is kept; `cache_valid`
+    says for how many seconds, by status, where the service does not say so itself.
+    """
+
+    backend: str
+    host: str
+    uri: tuple[str, ...]
+    method: str = ""  # empty: GET, and the service is told less about the request
+    redirect: tuple[str, ...] = ()
+    signin: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()  # headers of the service's answer that the backend gets
+    always_set_cookie: bool = False
+    cache_scope: str = ""
+    cache_key: tuple[str, ...] = ()
+    cache_valid: tuple[tuple[str, int], ...] = ()
+
+
 class Labels(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a request is counted and logged under."""
 
@@ -127,6 +148,7 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     limit_exempt: tuple[str, ...] = ()
     access: Access | None = None
     auth: BasicAuth | None = None
+    external: ExternalAuth | None = None
     upstream_host: str = ""
     port_in_redirects: bool = False  # NGINX's own redirects name the port
     fallback: str = ""  # backend asked when the own one has no endpoint
@@ -259,6 +281,37 @@ class FastCGI(msgspec.Struct, frozen=True, gc=False):
     params: tuple[tuple[str, str], ...] = ()
 
 
+class KeptConnections(msgspec.Struct, frozen=True, gc=False):
+    """Idle connections to one service that a worker keeps; `timeout` is seconds."""
+
+    host: str
+    port: int
+    connections: int
+    requests: int
+    timeout: int
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+
+
+class Question(msgspec.Struct, frozen=True, gc=False):
+    """How an authentication service is asked, as far as that is configuration.
+
+    `headers` are set on the question, their values may have variables. Without `kept` connections in clear text
+    are kept like those to any backend, and TLS ones are not.
+    """
+
+    tls: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    kept: KeptConnections | None = None
+
+    @property
+    def digest(self) -> str:
+        """A name for this kind of question, the same in every process."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+
+
 class Policy(msgspec.Struct, frozen=True, gc=False):
     """What NGINX only takes as configuration. Sizes are bytes, durations seconds."""
 
@@ -281,6 +334,10 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     limit_rate_after: int = 0
     access: bool = False
     auth: bool = False
+    question: Question | None = None
+    question_answers: tuple[str, ...] = ()  # headers that the backend gets from the service asked, not the client
+    signin: bool = False  # a 401 becomes a redirect
+    adds_headers: bool = False  # the route has a say in the headers of its answers
     own_host: bool = False  # the Host header sent upstream is the route's
     connection: Literal["", "close", "keep-alive"] = ""  # the Connection header sent upstream; empty: as called for
     answers: AnswerRewrites = AnswerRewrites()

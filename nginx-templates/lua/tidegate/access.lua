@@ -7,7 +7,8 @@ local ngx = ngx
 
 local _M = {}
 
-local function granted()
+-- true when the lists let the client in, false when they do not, nil when they do not say.
+local function judged()
   local context = contexts.get()
   local access = context and context.route and context.route.access
   if not access then
@@ -17,14 +18,18 @@ local function granted()
   if access.deny and networks.contains(access.deny, address) then
     return false
   end
-  return not access.allow or networks.contains(access.allow, address)
+  if not access.allow then
+    return nil
+  end
+  return networks.contains(access.allow, address)
 end
 
 function _M.check()
-  if granted() then
-    return ngx.exit(ngx.OK)
+  local verdict = judged()
+  if verdict == nil then
+    return ngx.exit(ngx.DECLINED) -- whatever else guards the location decides
   end
-  return ngx.exit(403)
+  return ngx.exit(verdict and ngx.OK or 403)
 end
 
 return _M

@@ -51,7 +51,9 @@ function _M.start(text)
   _G.tidegate = { rewrite = router.rewrite, balance = balancer.balance, log = metrics.log }
   require("tidegate.certificates").configure(settings.certificates)
   require("tidegate.admin")
-  require("tidegate.access") -- now: a worker's user may not be allowed to read the file
+  -- now: a worker's user may not be allowed to read the files
+  require("tidegate.access")
+  require("tidegate.answers")
   store.set_policies(settings.policies, settings.servers)
   if not data:get("n:version") then
     apply_file(settings.state .. "/base")

@@ -26,9 +26,16 @@ function _M.get()
   return active[address()]
 end
 
--- To be called in the log phase, which every request reaches.
-function _M.release()
-  local key = address()
+-- The context of another request of this worker, by its key.
+function _M.find(key)
+  return active[key]
+end
+
+function _M.key()
+  return address()
+end
+
+local function drop(key)
   local context = active[key]
   if context then
     active[key] = nil
@@ -37,6 +44,22 @@ function _M.release()
     context.canary, context.failed, context.affinity = nil, nil, nil
     free_count = free_count + 1
     free[free_count] = context
+  end
+  return context
+end
+
+-- To be called in the log phase, which every request of a client reaches; NGINX's own ones beside it do not.
+function _M.release()
+  local context = drop(address())
+  local asking = context and context.asking
+  if asking then
+    context.asking = nil
+    if asking.question then
+      local question = drop(asking.question)
+      if question then
+        question.asking = nil
+      end
+    end
   end
 end
 

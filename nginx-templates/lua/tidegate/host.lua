@@ -1,6 +1,7 @@
 -- A host compiled for matching: exact paths by table, prefixes by walking back over the slashes of the URI, regular
 -- expressions in their given order. Mirrors NGINX: exact, else longest prefix, else (in regex mode) first match.
 
+local answer_cache = require "tidegate.answer_cache"
 local networks = require "tidegate.networks"
 local regex = require "tidegate.regex"
 
@@ -28,6 +29,17 @@ local function variable_name(prefix, name)
   return prefix .. gsub(lower(name), "-", "_")
 end
 
+local function prepare_external(external)
+  local variables = {}
+  for index, name in ipairs(external.answers or {}) do
+    variables[index] = variable_name("upstream_http_", name)
+  end
+  external.variables = variables
+  if external.cache_scope then
+    answer_cache.compile(external)
+  end
+end
+
 local function prepare(route, host)
   route.host = host.name
   route.labels = route.labels or {}
@@ -48,14 +60,20 @@ local function prepare(route, host)
   if route.affinity then
     route.affinity.variable = "cookie_" .. route.affinity.cookie
   end
+  if route.external then
+    prepare_external(route.external)
+  end
   route.log_name = route.backend and gsub(route.backend, "[/:]", "-") or "upstream-default-backend"
   if route.policy then
     route.location = "@policy_" .. route.policy
+    -- whether that location has a say in answers that the router makes
+    route.resumes = route.intercepts or route.external
   end
   -- whether anything has to happen between matching and proxying
   route.plain = not (
     route.status or route.refused or route.redirect or route.tls_redirect or route.rewrite or route.canary
     or route.affinity or route.limit_scope or route.auth or route.upstream_host or route.access
+    or route.external
   )
 end
 

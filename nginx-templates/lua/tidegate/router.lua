@@ -8,6 +8,7 @@ local affinity = require "tidegate.affinity"
 local calls = require "tidegate.calls"
 local canary = require "tidegate.canary"
 local contexts = require "tidegate.context"
+local external_auth = require "tidegate.external_auth"
 local networks = require "tidegate.networks"
 local regex = require "tidegate.regex"
 local store = require "tidegate.store"
@@ -40,9 +41,10 @@ local function leave_bare(context, status)
   return ngx.exec("@tidegate_bare")
 end
 
--- Ends the request with a status of the route: where its policy replaces statuses, in the policy's location.
+-- Ends the request with a status of the route: where its policy replaces statuses or adds headers, in the policy's
+-- location.
 local function leave(context, route, status)
-  if route.intercepts and route.location then
+  if route.resumes then
     context.exit = status
     return ngx.exec(route.location)
   end
@@ -248,7 +250,7 @@ local function limit_key(route)
   return route.limit_scope .. address
 end
 
-local function set_policy_variables(route)
+local function set_policy_variables(context, route)
   local var = ngx.var
   if route.limit_scope then
     var.tidegate_limit_key = limit_key(route)
@@ -256,6 +258,9 @@ local function set_policy_variables(route)
   if route.auth then
     var.tidegate_realm = route.auth.realm
     var.tidegate_users = settings.users_folder .. route.auth.users
+  end
+  if route.external then
+    external_auth.announce(context, route.external)
   end
   if route.upstream_host then
     var.tidegate_upstream_host = route.upstream_host
@@ -369,7 +374,7 @@ local function special(context, route, name, uri)
   if route.tls_redirect and to_https(context, route, name) then
     return true
   end
-  set_policy_variables(route)
+  set_policy_variables(context, route)
   return false
 end
 

@@ -15,6 +15,15 @@ import msgspec
 
 from tidegate.model import CATCH_ALL, Globals, Listener, Policy, RateLimit, Server
 from tidegate.render.fastcgi import Parameter, parameters
+from tidegate.render.questions import (
+    ANSWER_VARIABLE,
+    QuestionLocation,
+    QuestionUpstream,
+    overridden,
+    question_name,
+    question_upstreams_of,
+    questions_of,
+)
 from tidegate.render.servers import NativeServer, native_servers
 from tidegate.render.streams import StreamBlock
 from tidegate.render.upstreams import (
@@ -31,6 +40,7 @@ from tidegate.render.upstreams import (
 
 MIB = 1024 * 1024
 PEM_FOLDER = "tls/backends"  # below the run directory: certificates and keys that policies name
+CLIENT_CERTIFICATE_HEADERS = ("ssl-client-verify", "ssl-client-subject-dn", "ssl-client-issuer-dn", "ssl-client-cert")
 ZONE_NODE = 128  # bytes that one client takes in a limit zone (NGINX's slab for a key of up to 40 bytes)
 
 
@@ -145,13 +155,21 @@ class PolicyLocation:
     @property
     def own_headers(self) -> bool:
         policy = self.policy
-        return self.module == "grpc" or (
-            self.module == "proxy" and (policy.auth or policy.own_host or bool(policy.connection))
-        )
+        own = (policy.auth, policy.own_host, policy.connection, policy.question_answers)
+        return self.module == "grpc" or (self.module == "proxy" and any(own))
 
     @property
     def redirect(self) -> RedirectDirective | None:
         return redirect_directive(self.policy)
+
+    @property
+    def question_name(self) -> str:
+        return question_name(self.policy.question) if self.policy.question else ""
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the router may leave the end of a request to this location."""
+        return bool(self.policy.intercept) or self.policy.adds_headers
 
 
 @dataclass(frozen=True)
@@ -442,17 +460,53 @@ class Configuration:
         cleared = [
             "HTTP2-Settings",
             "Proxy",
-            "ssl-client-verify",
-            "ssl-client-subject-dn",
-            "ssl-client-issuer-dn",
-            "ssl-client-cert",
+            *CLIENT_CERTIFICATE_HEADERS,
         ]
         if policy is not None and policy.policy.auth:
             cleared.append("Authorization")
         rows += [(name, '""') for name in cleared]
         if self.settings.add_original_uri:
             rows.append(("X-Original-URI", "$request_uri"))
-        return rows
+        answers = policy.policy.question_answers if policy is not None else ()
+        return overridden(rows, ((name, f"${ANSWER_VARIABLE}{i}") for i, name in enumerate(answers, 1)))
+
+    # -- authentication services --------------------------------------------------------------------------------
+
+    def questions(self, server: NativeServer) -> list[QuestionLocation]:
+        """Those that the policies of a server put."""
+        wanted = server.policies
+        return questions_of(policy for digest, policy in self._policies.items() if wanted is None or digest in wanted)
+
+    @property
+    def question_upstreams(self) -> list[QuestionUpstream]:
+        return question_upstreams_of(questions_of(self._policies.values()))
+
+    @property
+    def most_answers(self) -> int:
+        """How many headers some policy takes from an authentication service."""
+        return max(len(policy.question_answers) for policy in self._policies.values())
+
+    def question_headers(self, question: QuestionLocation) -> list[tuple[str, str]]:
+        """What an authentication service is told of the client's request; all other headers are the client's own."""
+        rows = [
+            ("Host", "$tidegate_auth_host"),
+            ("Connection", self.connection_header),
+            ("Content-Length", ""),
+            ("X-Request-ID", "$req_id"),
+            ("X-Real-IP", "$remote_addr"),
+            ("X-Forwarded-For", "$forwarded_for" if self.full_forwarded_for else "$remote_addr"),
+            ("X-Forwarded-Proto", ""),
+            ("X-Original-URL", "$scheme://$http_host$request_uri"),
+            ("X-Original-Method", "$request_method"),
+            ("X-Original-URI", "$tidegate_auth_original_uri"),
+            ("X-Scheme", "$tidegate_auth_scheme"),
+            ("X-Sent-From", "nginx-ingress-controller"),
+            ("X-Auth-Request-Redirect", "$tidegate_auth_redirect"),
+        ]
+        cleared = ["Proxy", *CLIENT_CERTIFICATE_HEADERS]
+        if not self.settings.use_forwarded_headers:  # nobody but the client can have said so
+            cleared += ["X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Uri", "X-Forwarded-Method"]
+        return overridden([*rows, *((name, "") for name in cleared)], question.headers)
 
     def fastcgi_parameters(self, policy: PolicyLocation) -> list[Parameter]:
         """What a FastCGI backend is told, headers included."""

@@ -33,7 +33,8 @@ class IngressSettings:
 
     `rejected`: this revision must not be applied. `denials` names the security settings, of the Ingress and of the
     ConfigMap, that are asked for and not in force. `degraded`: something asked for is not in force.
-    `security_fingerprint` holds name and text of each security annotation, so that two revisions can be compared.
+    `security_fingerprint` holds name and text of each security annotation, so that two revisions can be compared;
+    `unreadable` names those whose text is why the revision is rejected.
     Findings are sorted.
     """
 
@@ -43,6 +44,7 @@ class IngressSettings:
     degraded: bool = False
     denials: frozenset[str] = frozenset()
     security_fingerprint: Fingerprint = frozenset()
+    unreadable: frozenset[str] = frozenset()
     _object: ObjectKey | None = None
     _values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _fields: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -113,6 +115,7 @@ class _Resolver:
         self._findings: list[Finding] = []
         self._fingerprint: set[tuple[str, str]] = set()
         self._denials: set[str] = set()
+        self._unreadable: set[str] = set()
         self._rejected = False
 
     def result(self) -> IngressSettings:
@@ -134,6 +137,7 @@ class _Resolver:
             degraded=any(finding.severity is not Severity.INFO for finding in self._findings),
             denials=frozenset(self._denials),
             security_fingerprint=frozenset(self._fingerprint),
+            unreadable=frozenset(self._unreadable),
             _object=self._object,
             _values=self._values,
             _fields=self._fields,
@@ -208,6 +212,8 @@ class _Resolver:
         self._findings.append(messages.invalid(self._place(name), problem, outcome))
         if outcome is OnInvalid.REJECT:
             self._rejected = True
+            if setting.security:
+                self._unreadable.add(setting.name)
             return _ABSENT
         if outcome is OnInvalid.DENY:
             self._denials.add(setting.name)

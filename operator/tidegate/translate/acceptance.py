@@ -181,6 +181,15 @@ def _union(first: Ingress, second: Ingress) -> Ingress:
     return msgspec.structs.replace(first, rules=first.rules + second.rules)
 
 
+def _other_guards(settings: IngressSettings, former: IngressSettings) -> bool:
+    """Whether a refused revision wants other guards than the one before it: those it would be served with.
+
+    A guard whose text cannot be read is none of the others where the former revision has it too.
+    """
+    differing = {name for name, _ in settings.security_fingerprint ^ former.security_fingerprint}
+    return not differing <= settings.unreadable & {name for name, _ in former.security_fingerprint}
+
+
 def accept(
     ingress: Ingress,
     last: Ingress | None,
@@ -206,6 +215,6 @@ def accept(
     former = settings_of(last)
     # What was accepted may not be any more (a lower risk level): then it would be served without its guards.
     unguarded = former.rejected and bool(former.security_fingerprint)
-    if unguarded or former.security_fingerprint != settings.security_fingerprint:
+    if unguarded or _other_guards(settings, former):
         return View(_union(ingress, last), former, ingress, last, False, Hold.CLOSED, findings)
     return View(last, former, ingress, last, False, Hold.NONE, findings)

@@ -35,6 +35,24 @@ class BackendName(NamedTuple):
         return f"{self.namespace}/{self.service}:{self.port}"
 
 
+class ExternalHost(NamedTuple):
+    """The host of a URL that is asked, such as that of an authentication service: a name or an IPv4 address."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"//{self.host}:{self.port}"
+
+
+Target = BackendName | ExternalHost
+
+
+def is_host_name(text: str) -> bool:
+    """Whether text is a DNS name or an IPv4 address, in lower case or not, with a dot at its end or without."""
+    return DNS_NAME.fullmatch(text.rstrip(".").lower()) is not None
+
+
 def name_of(namespace: str, backend: api.ServiceBackend) -> BackendName:
     return BackendName(namespace, backend.service, backend.port)
 
@@ -135,13 +153,18 @@ def external_endpoints(
         return [], frozenset(), "Services of type ExternalName are disabled (--disable-svc-external-name)"
     if _loopback(name.rstrip(".")):
         return [], frozenset(), f"the external name {name!r} is this machine itself"
+    return _addresses(name, port, reader, options)
+
+
+def _addresses(name: str, port: int, reader: Reader, options: Options) -> tuple[list[Endpoint], frozenset[str], str]:
+    """Endpoints of an address or a name outside the cluster's Services; the name to be resolved; why there are none."""
     if _nobodys(name):
         return [], frozenset(), f"the external name {name!r} is an unspecified, link-local or multicast address"
     try:
         return [Endpoint(_bracketed(str(ipaddress.ip_address(name))), port)], frozenset(), ""
     except ValueError:
         pass
-    if not DNS_NAME.fullmatch(name.rstrip(".").lower()):
+    if not is_host_name(name):
         return [], frozenset(), f"the external name {name!r} is not a valid DNS name"
     resolution = reader.resolution(name)
     addresses = resolution.addresses if resolution else ()
@@ -149,6 +172,19 @@ def external_endpoints(
     usable = [address for address in allowed if options.loopback_endpoints or not _loopback(address)]
     reason = "" if usable else f"the external name {name!r} has no address"
     return [Endpoint(_bracketed(address), port) for address in usable], frozenset([name]), reason
+
+
+def translate_external(target: ExternalHost, reader: Reader, options: Options) -> BackendResult:
+    """A host and port of a URL."""
+    if _loopback(target.host) and not options.loopback_endpoints:
+        endpoints, names, reason = [], frozenset[str](), f"the external name {target.host!r} is this machine itself"
+    elif target.host == "localhost":
+        endpoints, names, reason = [Endpoint("127.0.0.1", target.port)], frozenset(), ""
+    else:
+        endpoints, names, reason = _addresses(target.host, target.port, reader, options)
+    key = ObjectKey("Host", "", target.host)
+    findings = (Finding(key, "", Severity.WARNING, "NoEndpoints", reason),) if reason else ()
+    return BackendResult(Backend(str(target), tuple(endpoints)), findings, names)
 
 
 def hash_parts(expression: str) -> tuple[str, ...]:

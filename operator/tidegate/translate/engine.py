@@ -35,7 +35,14 @@ from tidegate.store import Store
 from tidegate.translate.acceptance import Hold, View, accept, is_ours
 from tidegate.translate.authentication import Users
 from tidegate.translate.backend_tls import PemFile
-from tidegate.translate.backends import BackendName, BackendResult, translate_backend
+from tidegate.translate.backends import (
+    BackendName,
+    BackendResult,
+    ExternalHost,
+    Target,
+    translate_backend,
+    translate_external,
+)
 from tidegate.translate.certificates import InvalidCertificate, parse_secret
 from tidegate.translate.globals import translate_globals
 from tidegate.translate.hosts import Claim, HostResult, hosts_of, server_name, translate_host
@@ -108,7 +115,7 @@ class Translator:
         self._claims: defaultdict[str, dict[str, Claim]] = defaultdict(dict)
         self._backends: dict[str, BackendResult] = {}
         self._backend_users: defaultdict[str, set[str]] = defaultdict(set)
-        self._backend_names: dict[str, BackendName] = {}
+        self._backend_names: dict[str, Target] = {}
         self._policies: dict[str, Policy] = {}
         self._policy_users: Tally[str] = Tally()
         self._users: Tally[Users] = Tally()
@@ -412,7 +419,8 @@ class Translator:
         backends: set[str] = set()
         for host in dirty:
             reader = Reader(store)
-            context = RouteContext(self._settings, self.globals.default_policy, self.options, reader)
+            named = "" if host == CATCH_ALL else host
+            context = RouteContext(self._settings, self.globals.default_policy, self.options, reader, host=named)
             views = self._views_of(self._by_host.get(host, ()))
             result = translate_host(server_name(host), views, context) if views else None
             self._dependencies.replace(Unit("host", host), reader.read)
@@ -463,7 +471,11 @@ class Translator:
             reader = Reader(store)
             views = [view for view in self._views_of(self._by_backend.get(name, ())) if view.hold is Hold.NONE]
             settings = views[0].settings if views else None
-            result = translate_backend(self._backend_names[name], settings, reader, self.options)
+            target = self._backend_names[name]
+            if isinstance(target, ExternalHost):
+                result = translate_external(target, reader, self.options)
+            else:
+                result = translate_backend(target, settings, reader, self.options)
             self._dependencies.replace(Unit("backend", name), reader.read)
             self._keep_backend(name, result)
             if former is None or former.backend != result.backend:

@@ -16,7 +16,7 @@ from tidegate.settings import configmap as cm
 from tidegate.translate.acceptance import Hold, View, brief
 from tidegate.translate.authentication import Users
 from tidegate.translate.backend_tls import PemFile, tls_of_host
-from tidegate.translate.backends import BackendName, name_of
+from tidegate.translate.backends import BackendName, Target, name_of
 from tidegate.translate.certificates import Bundle, InvalidCertificate, covers, parse_secret
 from tidegate.translate.profiles import OwnServer, own_server
 from tidegate.translate.routes import Location, RouteContext, RouteResult, build_route, held_route, rewrites
@@ -36,7 +36,7 @@ class HostResult(NamedTuple):
     certificate: Certificate | None
     claims: dict[str, Claim]
     policies: dict[str, Policy]
-    backends: frozenset[BackendName]
+    backends: frozenset[Target]
     users: frozenset[Users]
     files: frozenset[PemFile]
     certificates: tuple[CertificateInfo, ...]

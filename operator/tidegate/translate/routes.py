@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from tidegate.findings import Finding, Severity
 from tidegate.model import (
-    Access,
     Affinity,
     AnswerRewrites,
     Canary,
@@ -25,11 +24,13 @@ from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
 from tidegate.translate.acceptance import Hold, View
 from tidegate.translate.answers import answer_rewrites
-from tidegate.translate.authentication import Denied, Users, basic_auth
+from tidegate.translate.authentication import Denied, Users
 from tidegate.translate.backend_tls import PemFile, TLSSettings
-from tidegate.translate.backends import BackendName
+from tidegate.translate.backends import BackendName, Target
+from tidegate.translate.external_auth import Place
 from tidegate.translate.fastcgi import Refused
 from tidegate.translate.globals import busy_buffers, next_upstream, temp_file_size
+from tidegate.translate.guards import Guards, guards_of
 from tidegate.translate.options import Options
 from tidegate.translate.reader import Reader
 from tidegate.translate.upstreams import UpstreamResult, upstream_of
@@ -53,7 +54,7 @@ class Location(NamedTuple):
 class RouteResult(NamedTuple):
     route: Route
     policy: Policy | None  # None: the default one
-    backends: tuple[BackendName, ...]
+    backends: tuple[Target, ...]
     users: Users | None
     findings: tuple[Finding, ...]
     files: tuple[PemFile, ...] = ()
@@ -67,6 +68,7 @@ class RouteContext(NamedTuple):
     options: Options
     reader: Reader
     tls: TLSSettings | Denied | None = None
+    host: str = ""  # the name of the host that is translated
 
 
 def scope_of(view: View) -> str:
@@ -84,6 +86,14 @@ def rewrites(location: Location) -> bool:
 def field_of(view: View, name: str, context: RouteContext) -> str:
     """Where an annotation of this Ingress stands, for findings."""
     return f"metadata.annotations[{context.options.annotations_prefix}/{name}]"
+
+
+def _denial(view: View, denied: Denied, context: RouteContext) -> Finding:
+    message = f"{denied}; its paths answer 503"
+    if denied.field.startswith("global-"):  # a key of the ConfigMap, which guards this Ingress
+        return Finding(view.ingress.key, "", Severity.ERROR, "DeniedByConfigMap", f"{denied.field}: {message}")
+    field = field_of(view, denied.field, context) if denied.field else ""
+    return Finding(view.ingress.key, field, Severity.ERROR, "Denied", message)
 
 
 def _redirect(settings: IngressSettings) -> Redirect | None:
@@ -153,11 +163,6 @@ def canary_of(view: View, backend: BackendName) -> Canary:
     )
 
 
-def _access(settings: IngressSettings) -> Access | None:
-    allow, deny = settings.get(ann.ALLOWLIST_SOURCE_RANGE), settings.get(ann.DENYLIST_SOURCE_RANGE)
-    return Access(allow, deny) if allow or deny else None
-
-
 def _rates(settings: IngressSettings) -> tuple[RateLimit, ...]:
     factor = settings.get(ann.LIMIT_BURST_MULTIPLIER)
     found = []
@@ -168,7 +173,7 @@ def _rates(settings: IngressSettings) -> tuple[RateLimit, ...]:
     return tuple(found)
 
 
-def _policy(location: Location, reached: UpstreamResult, context: RouteContext, auth: bool, access: bool) -> Policy:
+def _policy(location: Location, reached: UpstreamResult, context: RouteContext, guards: Guards) -> Policy:
     settings = location.view.settings
     number, size = settings.get(ann.PROXY_BUFFERS_NUMBER), settings.get(ann.PROXY_BUFFER_SIZE)
     buffering = settings.get(ann.PROXY_BUFFERING)
@@ -191,14 +196,17 @@ def _policy(location: Location, reached: UpstreamResult, context: RouteContext, 
         connections=min(max(settings.get(ann.LIMIT_CONNECTIONS), 0), MOST_CONNECTIONS),
         limit_rate=max(settings.get(ann.LIMIT_RATE), 0) if buffering else 0,
         limit_rate_after=max(settings.get(ann.LIMIT_RATE_AFTER), 0) if buffering else 0,
-        access=access,
-        auth=auth,
+        access=guards.access is not None,
+        auth=guards.auth is not None,
+        question=guards.asked.question if guards.asked else None,
+        question_answers=guards.asked.auth.answers if guards.asked else (),
+        signin=guards.signin,
+        adds_headers=guards.asked is not None,
         own_host=bool(settings.get(ann.UPSTREAM_VHOST)),
         connection=settings.get(ann.CONNECTION_PROXY_HEADER) if http else "",  # type: ignore[arg-type]
         answers=answer_rewrites(settings) if http else AnswerRewrites(),
         fastcgi=reached.fastcgi,
-        # A deny list alone grants nothing: who is not on it has to log in all the same.
-        satisfy_any=settings.get(ann.SATISFY) == "any" and auth and bool(settings.get(ann.ALLOWLIST_SOURCE_RANGE)),
+        satisfy_any=guards.satisfy_any,
         intercept=settings.get(ann.CUSTOM_HTTP_ERRORS),
         intercept_backend=not settings.get(ann.DISABLE_PROXY_INTERCEPT_ERRORS),
         access_log=settings.get(ann.ENABLE_ACCESS_LOG),
@@ -236,16 +244,12 @@ def build_route(
     if view.hold is not Hold.NONE or settings.denied_at(location.path):
         return held_route(location, match)
     namespace = view.ingress.metadata.namespace
-    auth, users, complaint = None, None, ""
     try:
         upstream = upstream_of(view, location.backend, context.tls, context.globals, context.reader)
-        if not location.path.startswith(context.globals.get(cm.NO_AUTH_LOCATIONS)) and (
-            found := basic_auth(settings, context.globals, namespace, context.reader)
-        ):
-            auth, users, complaint = found
+        place = Place(context.host, location.path, namespace, scope_of(view))
+        guards = guards_of(settings, context.globals, place, context.reader)
     except Denied as denied:
-        field = field_of(view, denied.field, context) if denied.field else ""
-        finding = Finding(view.ingress.key, field, Severity.ERROR, "Denied", f"{denied}; its paths answer 503")
+        finding = _denial(view, denied, context)
         route = Route(match, location.path, labels_of(location), status=503)
         return RouteResult(route, None, (), None, (finding,))
     except Refused as refused:
@@ -253,8 +257,7 @@ def build_route(
         finding = Finding(view.ingress.key, field, Severity.ERROR, "Rejected", f"{refused}; its paths are not served")
         return RouteResult(Route(match, location.path, labels_of(location), refused=True), None, (), None, (finding,))
 
-    access = _access(settings)
-    policy = _policy(location, upstream, context, auth is not None, access is not None)
+    policy = _policy(location, upstream, context, guards)
     own_policy = None if policy == context.default_policy else policy
     fallback = _fallback(settings, namespace, context)
     own_errors = settings.is_set(ann.CUSTOM_HTTP_ERRORS)
@@ -279,22 +282,24 @@ def build_route(
         affinity=_affinity(location) if location.backend else None,
         limit_scope=scope_of(view) if limited else "",
         limit_exempt=settings.get(ann.LIMIT_ALLOWLIST) if limited else (),
-        access=access,
-        auth=auth,
+        access=guards.access,
+        auth=guards.auth,
+        external=guards.asked.auth if guards.asked else None,
         upstream_host=settings.get(ann.UPSTREAM_VHOST) or "",
         port_in_redirects=settings.get(ann.USE_PORT_IN_REDIRECTS),
         fallback=str(fallback) if fallback and location.backend else "",
         error_backend=str(fallback) if fallback and own_errors else "",
         intercepts=bool(policy.intercept),
     )
-    backends = [item for item in (location.backend, canary[1] if canary else None, fallback) if item]
+    asked = guards.asked.target if guards.asked else None
+    backends = [item for item in (location.backend, canary[1] if canary else None, fallback, asked) if item]
     findings: tuple[Finding, ...] = ()
-    if complaint:
+    if guards.complaint:
         field = field_of(view, "auth-secret", context)
-        findings += (Finding(view.ingress.key, field, Severity.WARNING, "InvalidUsers", complaint),)
+        findings += (Finding(view.ingress.key, field, Severity.WARNING, "InvalidUsers", guards.complaint),)
     for name, message in upstream.without_effect:
         findings += (Finding(view.ingress.key, field_of(view, name, context), Severity.WARNING, "NoEffect", message),)
-    return RouteResult(route, own_policy, tuple(backends), users, findings, upstream.files)
+    return RouteResult(route, own_policy, tuple(backends), guards.users, findings, upstream.files)
 
 
 def _fallback(settings: IngressSettings, namespace: str, context: RouteContext) -> BackendName | None:

@@ -116,6 +116,14 @@ EVERY: list[dict[str, str]] = [
     {"denylist-source-range": "10.0.0.0/8"},
     {"custom-http-errors": "400,599,502"},
     {"proxy-next-upstream": "off"},
+    {
+        "auth-url": "https://guard.test/check?u=$request_uri",
+        "auth-response-headers": "X-User, Authorization",
+        "auth-signin": "https://$host/start",
+        "auth-keepalive": "8",
+        "auth-cache-key": "$cookie_session",
+    },
+    {"auth-url": "https://guard.test/"},
 ]
 EXTREMES: list[dict[str, str]] = [
     {"limit-connections": "2147483647"},
@@ -131,6 +139,8 @@ EXTREMES: list[dict[str, str]] = [
     {"proxy-next-upstream-timeout": "2147483647", "proxy-next-upstream-tries": "0"},
     {"proxy-next-upstream": "non_idempotent"},
     {"proxy-next-upstream": "http_502 http_504", "backend-protocol": "FCGI"},
+    {"auth-url": "http://guard.test/", "auth-keepalive": "2147483647", "auth-keepalive-timeout": "9223372036854775807"},
+    {"auth-url": "http://guard.test/", "auth-response-headers": ",".join(f"X-{n}" for n in range(300))},
 ]
 
 

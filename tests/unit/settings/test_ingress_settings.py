@@ -255,7 +255,6 @@ def test_what_is_not_supported_yet_degrades() -> None:
 
 def test_what_is_not_supported_yet_and_protects_denies() -> None:
     for written in (
-        {"auth-url": "http://a.test/"},
         {"auth-tls-secret": "shop/ca"},
         {"auth-type": "digest"},
         {"enable-modsecurity": "true"},
@@ -271,7 +270,6 @@ def test_what_is_not_supported_yet_and_protects_denies() -> None:
         ("enable-cors", "false"),
         ("enable-modsecurity", "false"),
         ("enable-owasp-core-rules", "false"),
-        ("enable-global-auth", "false"),
         ("auth-tls-verify-client", "off"),
     ],
 )
@@ -289,8 +287,8 @@ def test_a_broken_list_of_the_configmap_denies_where_no_annotation_replaces_it()
     assert not resolved({"whitelist-source-range": "10.0.0.0/8"}, broken).denied
 
 
-def test_global_authentication_that_is_not_supported_denies_except_where_it_does_not_apply() -> None:
-    asked = {"global-auth-url": "http://auth.test/"}
+def test_global_authentication_that_cannot_be_put_in_force_denies_except_where_it_does_not_apply() -> None:
+    asked = {"global-auth-url": "nobody"}
     assert resolved({}, asked).denied_at("/shop")
     assert not resolved({}, asked).denied_at("/.well-known/acme-challenge/token")
     assert not resolved({"enable-global-auth": "false"}, asked).denied

@@ -135,12 +135,12 @@ def test_an_invalid_configmap_key_denies_or_falls_back(
 
 
 def test_a_security_annotation_that_is_not_supported_yet_denies() -> None:
-    world = World(ingress(auth_url="http://login.test/check"), service(), endpoints())
+    world = World(ingress(enable_modsecurity="true"), service(), endpoints())
     assert [route.status for route in world.host().routes] == [503]
 
 
 def test_a_login_that_fails_spares_the_exempt_locations() -> None:
-    world = World(ingress("web", "/", "/.well-known/acme-challenge", auth_url="http://x.test/"), service(), endpoints())
+    world = World(ingress("web", "/", "/.well-known/acme-challenge", auth_url="nobody/x"), service(), endpoints())
     assert world.route("/").status == 503
     assert world.route("/.well-known/acme-challenge").backend == "n/app:80"
 

@@ -13,7 +13,7 @@ from tidegate.settings.texts import CharClass, HashExpression, Reference, Text
 from tidegate.settings.types import Choice, GoBool, Int
 from tidegate.settings.urls import Url
 
-_FAMILY: Final = Family("External authentication", on_invalid=OnInvalid.DENY, support=Support.NOT_YET, security=True)
+_FAMILY: Final = Family("External authentication", on_invalid=OnInvalid.DENY, security=True)
 _CLOSED: Final = OnInvalid.CLOSED
 
 AUTH_URL: Final = _FAMILY.setting(
@@ -46,7 +46,7 @@ AUTH_SIGNIN_REDIRECT_PARAM: Final = _FAMILY.setting(
 )
 AUTH_RESPONSE_HEADERS: Final = _FAMILY.setting(
     "auth-response-headers",
-    CommaList(CharClass.HEADERS, "header names"),
+    CommaList(CharClass.WORD, "header names"),
     (),
     "Headers of the service's answer that the backend gets in place of the client's.",
     risk=Risk.MEDIUM,
@@ -128,6 +128,7 @@ AUTH_SNIPPET: Final = _FAMILY.setting(
     (),
     "Lines of NGINX configuration for the question to the service.",
     risk=Risk.CRITICAL,
+    support=Support.NOT_YET,
 )
 ENABLE_GLOBAL_AUTH: Final = _FAMILY.setting(
     "enable-global-auth",

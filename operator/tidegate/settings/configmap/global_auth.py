@@ -17,7 +17,6 @@ _FAMILY: Final = Family(
     scope=Scope.LOCATION,
     becomes=Becomes.POLICY,
     on_invalid=OnInvalid.DENY,
-    support=Support.NOT_YET,
     security=True,
 )
 
@@ -62,7 +61,11 @@ GLOBAL_AUTH_REQUEST_REDIRECT: Final = _FAMILY.setting(
     "What the service gets as X-Auth-Request-Redirect; empty: the request URI.",
 )
 GLOBAL_AUTH_SNIPPET: Final = _FAMILY.setting(
-    "global-auth-snippet", Directives(), (), "Lines of NGINX configuration for the question to the service."
+    "global-auth-snippet",
+    Directives(),
+    (),
+    "Lines of NGINX configuration for the question to the service.",
+    support=Support.NOT_YET,
 )
 GLOBAL_AUTH_CACHE_KEY: Final = _FAMILY.setting(
     "global-auth-cache-key",

@@ -1,0 +1,31 @@
+"""Text with NGINX variables, taken apart for the data plane, which puts it together for each request."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from tidegate.settings.nginx_types import unknown_variable
+from tidegate.settings.texts import has_sound_variables
+from tidegate.translate.backends import hash_parts
+
+_ESCAPED_URI: Final = re.compile(r"\$escaped_request_uri(?![A-Za-z0-9_])|\$\{escaped_request_uri\}")
+"""A variable that the data plane makes itself."""
+
+
+class UnsoundExpression(ValueError):
+    """Text that NGINX would not take: the message says why."""
+
+
+def check_expression(text: str) -> None:
+    """Raise UnsoundExpression for a `$` that begins no variable, or a variable that nobody knows."""
+    if not has_sound_variables(text):
+        raise UnsoundExpression(f"found {text!r}, in which a $ does not begin the name of a variable")
+    if unknown := unknown_variable(_ESCAPED_URI.sub("", text)):
+        raise UnsoundExpression(f"found the variable ${unknown}, allowed: those that NGINX knows")
+
+
+def expression_parts(text: str) -> tuple[str, ...]:
+    """`http://${host}/a` as (`http://`, `$host`, `/a`). Raises UnsoundExpression."""
+    check_expression(text)
+    return hash_parts(text)
