@@ -6,7 +6,7 @@ ARG BASE=debian:trixie-slim
 FROM ${BASE} AS build
 ARG TARGETARCH
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
-COPY scripts/trixie-rootfs.sh scripts/image-system.sh /build/
+COPY scripts/trixie-rootfs.sh scripts/image-system.sh scripts/keep-running.sh /build/
 RUN bash /build/image-system.sh
 COPY .cache/image/python-${TARGETARCH}/ /opt/tidegate/lib/python3.13/site-packages/
 RUN bash /build/image-system.sh finish && rm -rf /build

@@ -9,6 +9,8 @@ BIN := .venv/bin
 ARGS ?=
 # The image that `make image` builds; BASE=debian:trixie-slim builds it from that image.
 IMAGE ?= tidegate:dev
+# Files of values for `make manifests`.
+VALUES ?=
 # One benchmark by name: make bench ONLY=endpoint-change
 ONLY ?=
 # 1: `make demo` ends after its requests, 0 if each answer was right.
@@ -42,12 +44,14 @@ bench: setup  ## benchmarks beside their peers; ONLY=name runs one
 	@$(BIN)/python tests/bench/run.py $(if $(ONLY),--only $(ONLY))
 
 .PHONY: lint
-lint: setup  ## ruff, mypy, import contracts, luacheck
+lint: setup  ## ruff, mypy, import contracts, luacheck, the chart
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	luacheck --quiet nginx-templates/lua
+	$(BIN)/python scripts/chart.py --check
+	@scripts/helm.sh --if-found lint --strict --quiet charts/tidegate
 
 .PHONY: format
 format: setup  ## let ruff put the code in order
@@ -58,6 +62,12 @@ format: setup  ## let ruff put the code in order
 image: setup  ## the container image tidegate:dev, and the list of its parts in dist/
 	@scripts/image.sh $(IMAGE)
 	@$(BIN)/python scripts/sbom.py $(IMAGE) dist/sbom.cdx.json
+
+.PHONY: manifests
+manifests:  ## dist/manifests.yaml: what the chart makes, for plain kubectl apply
+	@mkdir -p dist
+	@scripts/manifests.sh $(VALUES) >dist/manifests.yaml
+	@echo "manifests: dist/manifests.yaml"
 
 .PHONY: lock
 lock:  ## write requirements.lock again; UPGRADE=1 takes the newest versions

@@ -37,6 +37,7 @@ finish() {
     python3 -m venv --without-pip "$home"
     printf '%s\n' "#!$home/bin/python" 'import sys' 'from tidegate.cli.main import main' 'sys.exit(main())' >"$home/bin/tidegate"
     chmod 755 "$home/bin/tidegate"
+    install -m 755 "$here/keep-running.sh" "$home/bin/keep-running"
     # The root file system is read-only: what Python would write beside its sources must be there.
     python3 -m compileall -q --invalidation-mode unchecked-hash "$home/lib" /usr/lib/python3 /usr/lib/python3.13 || true
     # NGINX's own paths; its logs and pages are Tidegate's affair.

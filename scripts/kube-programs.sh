@@ -1,6 +1,7 @@
 #!/bin/bash
-# Has etcd, kube-apiserver and kubectl at hand for the tests of the cluster tier. Those that are not found in KUBEBUILDER_ASSETS,
-# on PATH or in a cache are built from pinned Go modules: about four minutes once, with 2 cores.
+# Has etcd, kube-apiserver, kubectl and helm at hand for the tests of the cluster tier, or just the programs that are named.
+# Those that are not found in KUBEBUILDER_ASSETS, on PATH or in a cache are built from pinned Go modules: about four minutes
+# once, with 2 cores.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -8,8 +9,9 @@ modules=$PWD/tests/e2e/testcluster
 bin=$PWD/.cache/kube/bin
 PATH=${KUBEBUILDER_ASSETS:+$KUBEBUILDER_ASSETS:}$PATH:$bin:${TIDEGATE_TESTCLUSTER_CACHE:-$HOME/.cache/tidegate-testcluster}/bin
 
+(($#)) || set -- etcd kube-apiserver kubectl helm
 missing=()
-for program in etcd kube-apiserver kubectl; do
+for program in "$@"; do
     command -v "$program" >/dev/null || missing+=("$program")
 done
 ((${#missing[@]})) || exit 0
@@ -24,6 +26,7 @@ for program in "${missing[@]}"; do
     echo "kube-programs: building $program" >&2
     case $program in
     etcd) module=tools package=./etcd ;;
+    helm) module=tools package=helm.sh/helm/v3/cmd/helm ;;
     *) module=kubernetes package=k8s.io/kubernetes/cmd/$program ;;
     esac
     (cd "$modules/$module" && CGO_ENABLED=0 GOBIN=$bin go install -trimpath -ldflags '-s -w' "$package")

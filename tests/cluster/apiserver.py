@@ -28,7 +28,7 @@ from cryptography.x509.oid import NameOID
 from up import free_ports
 
 PROJECT = Path(__file__).parents[2]
-NEEDED = ("etcd", "kube-apiserver", "kubectl")
+NEEDED = ("etcd", "kube-apiserver", "kubectl", "helm")
 START = 90.0
 Manifest = dict[str, Any]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "dataplane"))
+sys.path.append(str(Path(__file__).parents[2] / "scripts"))
 
 import apiserver
 from apiserver import ApiServer
