@@ -29,16 +29,18 @@ from tidegate.dns import Resolver
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.model import CATCH_ALL, CertificateInfo
 from tidegate.render.configuration import PEM_FOLDER, MetricSettings, Runtime
+from tidegate.render.listeners import is_wildcard
 from tidegate.report.metrics import RequestMetrics
 from tidegate.resources.changes import Resolution, SourceUpdate
 from tidegate.resources.model import Ingress
+from tidegate.settings import configmap as cm
 from tidegate.sources.accepted import AcceptedFile
 from tidegate.sources.base import Source
 from tidegate.store import Store
 from tidegate.translate.acceptance import Hold
 from tidegate.translate.certificates import describe
 from tidegate.translate.engine import Delta, Translator
-from tidegate.translate.options import Options
+from tidegate.translate.options import NginxFacts, Options
 
 log = logging.getLogger("tidegate")
 
@@ -93,15 +95,15 @@ class ControlPlane:
         external_agent: bool = False,
     ) -> None:
         """`external_agent`: it is somebody else's to start and end."""
-        self.options, self.runtime = options, runtime
         self.external_agent = external_agent
         self.stopping = False  # told to end: health fails, all else goes on
+        self.options, self.runtime = msgspec.structs.replace(options, nginx=_facts(runtime)), runtime
         self.run_dir: Path = agent_options.run_dir
         self._source, self._agent_options = source, agent_options
         self._accepted = AcceptedFile(self.run_dir / "state" / "accepted.json")
         self.store = Store()
         self.store.want(options.objects)
-        self.translator = Translator(options, self._accepted.load())
+        self.translator = Translator(self.options, self._accepted.load())
         fallback = self.translator.globals  # of an empty ConfigMap
         self.lock = asyncio.Lock()
         self.revision = 0
@@ -227,6 +229,7 @@ class ControlPlane:
 
     async def _with_addresses(self, delta: Delta, names: frozenset[str]) -> Delta:
         """The first state with what DNS says about its names, so that a take-over does not drop their addresses."""
+        self._resolver.use_ipv6(not self.translator.settings.get(cm.DISABLE_IPV6_DNS))
         self._resolver.want(names)
         missing = set(names)
         touched: set[ObjectKey] = set()
@@ -301,6 +304,7 @@ class ControlPlane:
         self.applier.want(
             records, self.translator.globals, policies, users, self.revision, self._answered, servers, streams
         )
+        self._resolver.use_ipv6(not self.translator.settings.get(cm.DISABLE_IPV6_DNS))
         self._resolver.want(self.translator.dns_names())
 
     def take_news(self) -> News:
@@ -446,6 +450,16 @@ def _records(delta: Delta) -> list[Record]:
     records: list[Record] = [backend_record(name, value) for name, value in delta.backends.items()]
     records += [certificate_record(name, value) for name, value in delta.certificates.items()]
     return records + [host_record(name, value) for name, value in delta.hosts.items()]
+
+
+def _facts(runtime: Runtime) -> NginxFacts:
+    """What translation may know of the NGINX at hand."""
+    features = runtime.features
+    return NginxFacts(
+        modules=tuple(Path(file).name for file in (*features.modules, *features.optional)),
+        debug=features.debug,
+        wildcard=any(map(is_wildcard, runtime.http_addresses)),
+    )
 
 
 def _summary(touched: set[ObjectKey]) -> str:

@@ -42,6 +42,15 @@ class Resolver:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._resolver: dns.asyncresolver.Resolver | None = None
         self._read_at: float | None = None
+        self._ipv6 = True
+
+    def use_ipv6(self, wanted: bool) -> None:
+        """Whether names without IPv4 addresses may have IPv6 ones; a change asks for all names again."""
+        if wanted != self._ipv6:
+            self._ipv6 = wanted
+            names = frozenset(self._tasks)
+            self.want(frozenset())
+            self.want(names)
 
     def want(self, names: frozenset[str]) -> None:
         """From now on these names, and no others."""
@@ -76,6 +85,8 @@ class Resolver:
         try:
             answer = await resolver.resolve(name, "A", search=not name.endswith("."))
         except dns.resolver.NoAnswer:
+            if not self._ipv6:
+                raise
             answer = await resolver.resolve(name, "AAAA", search=not name.endswith("."))
         ttl = float(answer.rrset.ttl) if answer.rrset is not None else RETRY
         return tuple(sorted(str(item) for item in answer)), ttl

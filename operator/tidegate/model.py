@@ -387,6 +387,7 @@ class StreamSettings(msgspec.Struct, frozen=True, gc=False):
     tries: int = 3  # 0: no limit
     responses: int = 1
     access_log: str = ""  # a path or a syslog server; empty: none
+    access_log_parameters: tuple[str, ...] = ()
     log_format: str = ""
     snippet: tuple[Directive, ...] = ()
 
@@ -429,6 +430,15 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     http2_max_concurrent_streams: int = 128
     server_tokens: bool = False
     reuse_port: bool = True
+    multi_accept: bool = True
+    aio_write: bool = True
+    ipv6: bool = True
+    bind_ipv4: tuple[str, ...] = ()  # in place of the wildcard of their family
+    bind_ipv6: tuple[str, ...] = ()
+    hidden_headers: tuple[str, ...] = ()  # of backends' answers
+    pass_server_header: bool = False
+    added_headers: tuple[tuple[str, str], ...] = ()  # of every answer; values have variables, an empty one removes
+    proxied_headers: tuple[tuple[str, str], ...] = ()  # the same of every request to a backend
     ssl_protocols: tuple[str, ...] = ("TLSv1.2", "TLSv1.3")
     ssl_ciphers: str = ""
     ssl_session_cache_size: int = 10 * 1024 * 1024  # 0: no cache
@@ -441,12 +451,16 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     default_type: str = "text/html"
     limit_req_status: int = 503
     limit_conn_status: int = 503
-    access_log: str = ""  # a path; empty: none
+    access_log: str = ""  # a path or syslog server; empty: none
+    access_log_parameters: tuple[str, ...] = ()
+    unlogged_uris: tuple[str, ...] = ()  # texts, and patterns that begin with ~ or ~*
     log_format: str = ""
     log_default_backend: bool = False  # whether requests that nobody declares are logged
     log_escape: str = ""  # empty, json or none
     error_log_level: str = "notice"
     stream: StreamSettings = StreamSettings()
+    error_log: str = ""  # a path or syslog server besides the log in the run directory
+    debug_connections: tuple[str, ...] = ()
 
 
 class ServerProfile(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

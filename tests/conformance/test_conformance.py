@@ -88,6 +88,7 @@ GROUPS = {
             also=HERE / "also.txt",
             without=HERE / "newer.txt",
         ),
+        Group(name="single", areas=(), also=HERE / "single.txt", flags=("--workers", "1")),
         Group(name="newer", areas=(), also=HERE / "newer.txt", newer=True),
     )
 }
@@ -240,7 +241,7 @@ def run_cases(group: Group, wanted: list[str]) -> dict[str, dict[str, str]]:
             "--access-log",
             str(controller.run_dir / "logs" / "access.log"),
             "--lack",
-            "log-dir",
+            "log-dir",  # which would be /var/log/nginx
             "--ingress-class",
             "nginx",
             "--backend-net",

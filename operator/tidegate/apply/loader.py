@@ -122,10 +122,16 @@ class Loader:
         self.last_reload_successful = False
         if listeners := _closed_to_us(result, wanted.listeners):
             return Refused(listeners=listeners)
-        if result.stage is Stage.STOPPED or any(error.address for error in result.errors):
+        busy = any(error.address for error in result.errors) and not self._moves_listeners(wanted.globals)
+        if result.stage is Stage.STOPPED or busy:
             raise _failure(result)
         log.error("NGINX refused the configuration: %s", _words(result))
         return await self._find_fault(wanted, newest, result, text)
+
+    def _moves_listeners(self, settings: Globals) -> bool:
+        """Whether an address that cannot be had may be one that the settings ask for, and not the command line."""
+        good = self.good_globals
+        return (settings.bind_ipv4, settings.bind_ipv6) != (good.bind_ipv4, good.bind_ipv6)
 
     async def _apply(self, content: Content, newest: int) -> tuple[ApplyResult, str]:
         generation = max(newest, self.loaded.generation if self.loaded else 0) + 1

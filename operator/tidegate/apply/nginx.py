@@ -6,16 +6,17 @@ import asyncio
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
-from tidegate.render.configuration import NginxFeatures
+from tidegate.render.configuration import HEADERS_MORE, NginxFeatures
 
 VERSION = re.compile(r"nginx version: nginx/(\d+)\.(\d+)\.(\d+)")
 MODULES_PATH = re.compile(r"--modules-path=(\S+)")
 STANDARD_MODULES = "/usr/lib/nginx/modules"
 REQUIRED = ("ndk_http_module.so", "ngx_http_lua_module.so")
-HEADERS_MORE = "ngx_http_headers_more_filter_module.so"
 STREAM = ("ngx_stream_module.so", "ngx_stream_js_module.so")
+OPTIONAL = "ngx_http_*_module.so"
 
 
 class NginxMissingError(Exception):
@@ -48,7 +49,8 @@ async def probe(binary: str) -> NginxFeatures:
         raise NginxMissingError(f"{binary} -V does not name a version: {output[:200]!r}")
     found = MODULES_PATH.search(output)
     folder = found[1] if found else STANDARD_MODULES
-    return _features((int(version[1]), int(version[2]), int(version[3])), Path(folder))
+    features = _features((int(version[1]), int(version[2]), int(version[3])), Path(folder))
+    return replace(features, debug="--with-debug" in output, threads="--with-threads" in output)
 
 
 def _features(version: tuple[int, int, int], modules: Path) -> NginxFeatures:
@@ -63,6 +65,7 @@ def _features(version: tuple[int, int, int], modules: Path) -> NginxFeatures:
         version=version,
         modules=tuple(str(modules / name) for name in names),
         headers_more=headers_more,
+        optional=tuple(sorted(str(file) for file in modules.glob(OPTIONAL) if file.name not in names)),
         lua_libraries=f"{root}/usr/share/lua/5.1/?.lua" if root else "",
         lua_cpath=f"{root}/usr/lib/{os.uname().machine}-linux-gnu/lua/5.1/?.so;;" if root else "",
         mime_types=f"{root}/etc/nginx/mime.types",

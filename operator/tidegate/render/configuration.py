@@ -15,6 +15,8 @@ import msgspec
 
 from tidegate.model import CATCH_ALL, Globals, Listener, Policy, RateLimit, Server
 from tidegate.render.fastcgi import Parameter, parameters
+from tidegate.render.listeners import listen_addresses
+from tidegate.render.matching import bucket_size, map_key
 from tidegate.render.questions import (
     ANSWER_VARIABLE,
     QuestionLocation,
@@ -24,6 +26,7 @@ from tidegate.render.questions import (
     question_upstreams_of,
     questions_of,
 )
+from tidegate.render.quoting import is_used, quote_variables
 from tidegate.render.servers import NativeServer, native_servers
 from tidegate.render.streams import StreamBlock
 from tidegate.render.upstreams import (
@@ -38,6 +41,7 @@ from tidegate.render.upstreams import (
     tls_directives,
 )
 
+HEADERS_MORE = "ngx_http_headers_more_filter_module.so"
 MIB = 1024 * 1024
 PEM_FOLDER = "tls/backends"  # below the run directory: certificates and keys that policies name
 CLIENT_CERTIFICATE_HEADERS = ("ssl-client-verify", "ssl-client-subject-dn", "ssl-client-issuer-dn", "ssl-client-cert")
@@ -51,6 +55,9 @@ class NginxFeatures:
     version: tuple[int, int, int]
     modules: tuple[str, ...]
     headers_more: bool
+    optional: tuple[str, ...] = ()  # files of modules that are loaded when a setting asks for them
+    debug: bool = False  # built with the debugging log
+    threads: bool = True  # built with threads for files
     lua_libraries: str = ""  # where this NGINX's Lua libraries are, when not in the place compiled into it
     lua_cpath: str = ""
     mime_types: str = "/etc/nginx/mime.types"
@@ -283,8 +290,11 @@ class Configuration:
         return f"{self.runtime.run_dir}/nginx.pid"
 
     @property
-    def error_log(self) -> str:
-        return f"{self.runtime.run_dir}/logs/error.log"
+    def error_logs(self) -> list[str]:
+        """The one that the agent reads, and the one that is asked for besides."""
+        own = f"{self.runtime.run_dir}/logs/error.log"
+        named = self.settings.error_log
+        return [own] if named in ("", own) else [own, named]
 
     @property
     def push_socket(self) -> str:
@@ -373,8 +383,15 @@ class Configuration:
         flags = " proxy_protocol" if self.settings.use_proxy_protocol else ""
         once = " reuseport" if self.settings.reuse_port else ""
         tls = " ssl" + (" http2" if self.settings.http2 and not self.runtime.features.http2_directive else "")
-        plain = [Listen(address, flags + once, flags) for address in self.runtime.http_addresses]
-        return plain + [Listen(address, tls + flags + once, tls + flags) for address in self.runtime.https_addresses]
+        plain = listen_addresses(self.runtime.http_addresses, self.settings)
+        encrypted = listen_addresses(self.runtime.https_addresses, self.settings)
+        return [Listen(address, flags + once, flags) for address in plain] + [
+            Listen(address, tls + flags + once, tls + flags) for address in encrypted
+        ]
+
+    @property
+    def aio_write(self) -> bool:
+        return self.settings.aio_write and self.runtime.features.threads
 
     @property
     def servers(self) -> list[NativeServer]:
@@ -467,8 +484,20 @@ class Configuration:
         rows += [(name, '""') for name in cleared]
         if self.settings.add_original_uri:
             rows.append(("X-Original-URI", "$request_uri"))
+        rows = overridden(rows, ((name, quote_variables(value)) for name, value in self.settings.proxied_headers))
         answers = policy.policy.question_answers if policy is not None else ()
         return overridden(rows, ((name, f"${ANSWER_VARIABLE}{i}") for i, name in enumerate(answers, 1)))
+
+    @property
+    def hidden_headers(self) -> list[str]:
+        """Headers of backends that clients do not see; Strict-Transport-Security is our own where there is one."""
+        own = ["Strict-Transport-Security"] if self.settings.hsts else []
+        return [*own, *self.settings.hidden_headers]
+
+    @property
+    def proxy_headers_hash_bucket_size(self) -> int:
+        names = [name for name, _ in self.settings.proxied_headers] + self.hidden_headers
+        return bucket_size(names, max(64, self.settings.proxy_headers_hash_bucket_size))
 
     # -- authentication services --------------------------------------------------------------------------------
 
@@ -596,8 +625,20 @@ class Configuration:
         )
 
     @property
+    def unlogged_uris(self) -> list[str]:
+        return [map_key(uri) for uri in self.settings.unlogged_uris] if self.settings.access_log else []
+
+    @property
+    def map_hash_bucket_size(self) -> int:
+        return bucket_size(self.unlogged_uris, 128)
+
+    @property
     def _log_variables_wanted(self) -> str | bool:
-        if not self.settings.access_log:
-            return False
-        own = self.log_variables[2:]
-        return "all" if any(f"${name}" in self.settings.log_format for name in own) else "names"
+        """Which of them are filled for each request: none, the names of upstreams, or all."""
+        texts = [value for _, value in (*self.settings.added_headers, *self.settings.proxied_headers)]
+        if self.settings.access_log:
+            texts.append(self.settings.log_format)
+        used = {name for name in self.log_variables if any(is_used(name, text) for text in texts)}
+        if used - set(self.log_variables[:2]):
+            return "all"
+        return "names" if used or self.settings.access_log else False

@@ -32,6 +32,16 @@ def quote_variables(value: str) -> str:
     return _quoted(value)
 
 
+def quote_literally(value: str) -> str:
+    """One argument of those in which NGINX looks for no variables, such as the keys of a map: `$` stands for itself."""
+    return _quoted(value)
+
+
+def is_used(variable: str, value: str) -> bool:
+    """Whether a text has the variable `$variable` or `${variable}`."""
+    return any(found[0].strip("${}").lower() == variable for found in VARIABLE.finditer(value))
+
+
 def lua_text(value: str) -> str:
     """Text for the inside of `[=====[...]=====]`; raises UnsafeValue if it could end that bracket.
 

@@ -72,14 +72,17 @@ class AddressList:
 
     def parse(self, text: str) -> tuple[str, ...]:
         elements = [element for element in _elements(text, _BLANKS) if element]
-        good = tuple(dict.fromkeys(address for element in elements if (address := _address(element)) is not None))
+        good = tuple(
+            dict.fromkeys(address for element in elements if (address := canonical_address(element)) is not None)
+        )
         for element in elements:
-            if _address(element) is None:
+            if canonical_address(element) is None:
                 raise InvalidValue(element, self.allowed, usable=good)
         return good
 
 
-def _address(text: str) -> str | None:
+def canonical_address(text: str) -> str | None:
+    """The canonical form of an IP address without a zone, or None."""
     if _ADDRESS.fullmatch(text) is None:
         return None
     try:
@@ -131,11 +134,13 @@ class CommaList:
     lenient: bool = False
     skip_bad: bool = False
     ordered: bool = True
+    longest: int = 0  # characters of an element; 0: any number
 
     @property
     def allowed(self) -> str:
         of = f" of {self.chars.words}" if self.chars is not None else " without control characters"
-        return f"a comma separated list of {self.what}{of}"
+        most = f", at most {self.longest} characters each" if self.longest else ""
+        return f"a comma separated list of {self.what}{of}{most}"
 
     def parse(self, text: str) -> tuple[str, ...]:
         blanks = _BLANKS if self.lenient else " "
@@ -147,6 +152,8 @@ class CommaList:
         return good if self.ordered else tuple(sorted(good))
 
     def _is_good(self, element: str) -> bool:
+        if self.longest and len(element) > self.longest:
+            return False
         return not has_control(element) if self.chars is None else self.chars.matches(element)
 
 

@@ -249,12 +249,12 @@ class CommonNamePattern:
     def parse(self, text: str) -> str:
         if not text.startswith("CN=") or not CharClass.REGEX.matches(re.sub("[ ,]", "", text)):
             raise InvalidValue(text, self.allowed)
-        if not _compiles(text[3:]):
+        if not compiles(text[3:]):
             raise InvalidValue(text, self.allowed)
         return text.strip(" ")
 
 
-def _compiles(pattern: str) -> bool:
+def compiles(pattern: str) -> bool:
     # The real engine is PCRE; Python's is close enough to find what no engine takes, such as an open bracket.
     try:
         with warnings.catch_warnings():

@@ -44,7 +44,9 @@ from tidegate.translate.backends import (
     translate_external,
 )
 from tidegate.translate.certificates import InvalidCertificate, parse_secret
+from tidegate.translate.global_checks import check_globals
 from tidegate.translate.globals import translate_globals
+from tidegate.translate.header_sets import read_header_sets
 from tidegate.translate.hosts import Claim, HostResult, hosts_of, server_name, translate_host
 from tidegate.translate.options import Options
 from tidegate.translate.reader import Dependencies, Reader, Unit
@@ -93,6 +95,7 @@ class Delta(msgspec.Struct, frozen=True):
 
 
 T = TypeVar("T")
+_GLOBALS = Unit("globals", "")
 
 
 class Translator:
@@ -282,7 +285,7 @@ class Translator:
         globals_changed = self._update_globals(store, changed)
         dirty_hosts, dirty_backends, views, accepted = self._update_views(store, changed, globals_changed)
         for key in changed:
-            for unit in self._dependencies.of(key):
+            for unit in self._dependencies.of(key) - {_GLOBALS}:
                 (dirty_hosts if unit.kind == "host" else dirty_backends).add(unit.name)
         dirty_names, more_backends = self._update_hosts(store, dirty_hosts)
         dirty_names |= self._shadowed(dirty_names)
@@ -298,10 +301,15 @@ class Translator:
     def _update_globals(self, store: Store, changed: set[ObjectKey]) -> bool:
         options = self.options
         before = (self.globals, self.default_backend, self._settings)
-        if options.configmap in changed and options.configmap is not None:
+        touched = any(_GLOBALS in self._dependencies.of(key) for key in changed)
+        if options.configmap is not None and (touched or options.configmap in changed):
             configmap = store.configmap(options.configmap.namespace, options.configmap.name)
-            self._settings, self._global_findings = read_configmap(configmap)
-            self.globals = translate_globals(self._settings, options)
+            self._settings, findings = read_configmap(configmap)
+            reader = Reader(store)
+            headers = read_header_sets(self._settings, reader)
+            self._dependencies.replace(_GLOBALS, reader.read)
+            self._global_findings = (*findings, *headers.findings, *check_globals(self._settings, options))
+            self.globals = translate_globals(self._settings, options, headers)
         self._default_findings = ()
         if options.default_backend is not None:
             self._update_default_backend(store, options.default_backend)

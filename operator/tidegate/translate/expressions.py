@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tidegate.settings.nginx_types import unknown_variable
 from tidegate.settings.texts import has_sound_variables
+from tidegate.settings.variables import unknown_variable
 from tidegate.translate.backends import hash_parts
 
 _ESCAPED_URI: Final = re.compile(r"\$escaped_request_uri(?![A-Za-z0-9_])|\$\{escaped_request_uri\}")

@@ -9,9 +9,9 @@ from tidegate.model import FastCGI
 from tidegate.resources.model import ConfigMap
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
-from tidegate.settings.nginx_types import unknown_variable
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
 from tidegate.settings.texts import has_sound_variables
+from tidegate.settings.variables import unknown_variable
 from tidegate.translate.authentication import Denied
 from tidegate.translate.reader import Reader
 

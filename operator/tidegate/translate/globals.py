@@ -5,9 +5,17 @@ from __future__ import annotations
 from tidegate.model import Globals, Policy, StreamSettings, Upstream
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings
-from tidegate.settings.setting import OriginKind
 from tidegate.translate.answers import default_rewrites
-from tidegate.translate.options import Options
+from tidegate.translate.header_sets import NO_HEADERS, HeaderSets
+from tidegate.translate.logs import (
+    access_log,
+    access_log_parameters,
+    debug_connections,
+    error_log,
+    log_escape,
+    stream_log,
+)
+from tidegate.translate.options import HEADERS_MORE, Options
 
 
 def next_upstream(conditions: tuple[str, ...], settings: GlobalSettings) -> tuple[str, ...]:
@@ -71,27 +79,6 @@ def _hsts(settings: GlobalSettings) -> str:
     return text + ("; preload" if settings.get(cm.HSTS_PRELOAD) else "")
 
 
-def _access_log(settings: GlobalSettings, options: Options) -> str:
-    """The file or syslog server that the ConfigMap names, else where this process keeps its logs."""
-    if settings.get(cm.DISABLE_ACCESS_LOG):
-        return ""
-    named = settings.value(cm.ACCESS_LOG_PATH)
-    return options.access_log if named.origin.kind is OriginKind.DEFAULT else named.value
-
-
-def _log_escape(settings: GlobalSettings) -> str:
-    if settings.get(cm.LOG_FORMAT_ESCAPE_NONE):
-        return "none"
-    return "json" if settings.get(cm.LOG_FORMAT_ESCAPE_JSON) else ""
-
-
-def _stream_log(settings: GlobalSettings, options: Options) -> str:
-    """The target that the ConfigMap names for sessions, else that of requests."""
-    if settings.get(cm.DISABLE_ACCESS_LOG) or settings.get(cm.DISABLE_STREAM_ACCESS_LOG):
-        return ""
-    return settings.get(cm.STREAM_ACCESS_LOG_PATH) or _access_log(settings, options)
-
-
 def stream_settings(settings: GlobalSettings, options: Options) -> StreamSettings:
     """What holds for every TCP and UDP service."""
     get = settings.get
@@ -101,16 +88,18 @@ def stream_settings(settings: GlobalSettings, options: Options) -> StreamSetting
         next_upstream_timeout=get(cm.PROXY_STREAM_NEXT_UPSTREAM_TIMEOUT),
         tries=get(cm.PROXY_STREAM_NEXT_UPSTREAM_TRIES),
         responses=get(cm.PROXY_STREAM_RESPONSES),
-        access_log=_stream_log(settings, options),
+        access_log=stream_log(settings, options),
+        access_log_parameters=access_log_parameters(settings, stream_log(settings, options)),
         log_format=get(cm.LOG_FORMAT_STREAM),
         snippet=get(cm.STREAM_SNIPPET),
     )
 
 
-def translate_globals(settings: GlobalSettings, options: Options) -> Globals:
+def translate_globals(settings: GlobalSettings, options: Options, headers: HeaderSets = NO_HEADERS) -> Globals:
     """Everything that is one value for the whole data plane."""
     get = settings.get
     number, size = get(cm.LARGE_CLIENT_HEADER_BUFFERS)
+    addresses = get(cm.BIND_ADDRESS) if options.nginx.wildcard else ()
     cache = get(cm.SSL_SESSION_CACHE_SIZE) if get(cm.SSL_SESSION_CACHE) else 0
     return Globals(
         default_policy=default_policy(settings),
@@ -148,6 +137,15 @@ def translate_globals(settings: GlobalSettings, options: Options) -> Globals:
         http2_max_concurrent_streams=get(cm.HTTP2_MAX_CONCURRENT_STREAMS),
         server_tokens=get(cm.SERVER_TOKENS),
         reuse_port=get(cm.REUSE_PORT),
+        multi_accept=get(cm.ENABLE_MULTI_ACCEPT),
+        aio_write=get(cm.ENABLE_AIO_WRITE),
+        ipv6=not get(cm.DISABLE_IPV6),
+        bind_ipv4=tuple(address for address in addresses if ":" not in address),
+        bind_ipv6=tuple(address for address in addresses if ":" in address),
+        hidden_headers=get(cm.HIDE_HEADERS),
+        pass_server_header=get(cm.ALLOW_BACKEND_SERVER_HEADER),
+        added_headers=headers.added if options.nginx.has(HEADERS_MORE) else (),
+        proxied_headers=headers.proxied,
         ssl_protocols=get(cm.SSL_PROTOCOLS),
         ssl_ciphers=get(cm.SSL_CIPHERS),
         ssl_session_cache_size=cache,
@@ -160,10 +158,14 @@ def translate_globals(settings: GlobalSettings, options: Options) -> Globals:
         default_type=get(cm.DEFAULT_TYPE),
         limit_req_status=get(cm.LIMIT_REQ_STATUS_CODE),
         limit_conn_status=get(cm.LIMIT_CONN_STATUS_CODE),
-        access_log=_access_log(settings, options),
+        access_log=access_log(settings, options),
+        access_log_parameters=access_log_parameters(settings, access_log(settings, options)),
+        unlogged_uris=get(cm.SKIP_ACCESS_LOG_URLS),
         log_format=get(cm.LOG_FORMAT_UPSTREAM),
         log_default_backend=get(cm.ENABLE_ACCESS_LOG_FOR_DEFAULT_BACKEND),
-        log_escape=_log_escape(settings),
+        log_escape=log_escape(settings),
         error_log_level=get(cm.ERROR_LOG_LEVEL),
         stream=stream_settings(settings, options),
+        error_log=error_log(settings),
+        debug_connections=debug_connections(settings, options),
     )

@@ -12,6 +12,20 @@ from tidegate.resources.labels import Selector
 DEFAULT_PREFIX = "nginx.ingress.kubernetes.io"
 
 
+HEADERS_MORE = "ngx_http_headers_more_filter_module.so"
+
+
+class NginxFacts(msgspec.Struct, frozen=True):
+    """What the NGINX at hand lacks, or not: where it is not known, everything is taken to be there."""
+
+    modules: tuple[str, ...] | None = None  # names of files, such as `ngx_http_geoip2_module.so`
+    debug: bool = True  # whether it was built with its debugging log
+    wildcard: bool = True  # whether it is told to listen on all addresses
+
+    def has(self, module: str) -> bool:
+        return self.modules is None or module in self.modules
+
+
 class Options(msgspec.Struct, frozen=True):
     """The flags of the same names (contract 2); object references are keys or None."""
 
@@ -37,6 +51,7 @@ class Options(msgspec.Struct, frozen=True):
     https_port: int = 443
     zone: str = ""  # where NGINX runs; empty: hints of EndpointSlices count for nothing
     access_log: str = ""
+    nginx: NginxFacts = NginxFacts()
     pod_name: str = ""
     pod_namespace: str = ""
 

@@ -32,11 +32,14 @@ def parse(text: str, folder: Path) -> tuple[Directive, ...]:
     return _tree(config["parsed"])
 
 
-def _tree(parsed: list[dict[str, Any]]) -> tuple[Directive, ...]:
-    return tuple(
-        Directive(item["directive"], tuple(item["args"]), _tree(item["block"]) if "block" in item else None)
-        for item in parsed
-    )
+def _tree(parsed: list[dict[str, Any]], block: str = "") -> tuple[Directive, ...]:
+    """The lines of a map have no name: their keys are values like any other."""
+    found = []
+    for item in parsed:
+        words = (item["directive"], *item["args"])
+        inner = _tree(item["block"], item["directive"]) if "block" in item else None
+        found.append(Directive("", words, inner) if block == "map" else Directive(words[0], words[1:], inner))
+    return tuple(found)
 
 
 def shape(tree: tuple[Directive, ...]) -> Any:

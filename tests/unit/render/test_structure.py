@@ -102,6 +102,8 @@ SEEDS = (
     "cookie",
     "301",
     "syslog:server=a",
+    "/healthz, ~^/probe$, ~*[a-z]+",
+    "buffer=16k flush=1m",
     "Critical",
 )
 FRAGMENTS = (*SEEDS, ";", "{", "}", '"', "'", "\\", "$", " ", "\n", "#", ",", "]=====]", "\x00", "é")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tidegate.settings.lists import AddressList, CidrList, CodeList, CommaList
+from tidegate.settings.log_types import Matchers
 from tidegate.settings.registry import ANNOTATIONS, CONFIGMAP_KEYS
 from tidegate.settings.texts import Snippet
 from tidegate.settings.types import Ignored, InvalidValue, ValueType
@@ -37,6 +38,8 @@ SEEDS = (
     "4 8k",
     "HIGH:!aNULL",
     "/var/log/a.log",
+    "buffer=16k flush=1m gzip",
+    "/healthz, ~^/probe, ~*[a-z]+$",
     "text/html",
     "auto",
     "basic",
@@ -90,7 +93,7 @@ def test_no_control_character_gets_through(kind: ValueType[Any], seed: str, cont
         assert not CONTROL.search(value.replace("\n", "").replace("\t", ""))
     else:
         # A line end beside the comma of such a list is a blank; it must not be part of an element.
-        assert isinstance(kind, CidrList | AddressList | CodeList | CommaList)
+        assert isinstance(kind, CidrList | AddressList | CodeList | CommaList | Matchers)
         assert control in "\t\n\r"
         assert not any(CONTROL.search(element) for element in flattened(value))
 

@@ -12,7 +12,6 @@ from tidegate.settings.texts import CharClass, OptionalReference
 from tidegate.settings.types import LiteralInt, OptionalSize, Size, WeakBool
 
 _FAMILY: Final = Family("Clients", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL)
-_NOT_YET: Final = Support.NOT_YET
 _MAX_SECONDS: Final = 2**31 - 1
 
 KEEP_ALIVE: Final = _FAMILY.setting(
@@ -73,24 +72,20 @@ HTTP2_MAX_CONCURRENT_STREAMS: Final = _FAMILY.setting(
 )
 USE_HTTP2: Final = _FAMILY.setting("use-http2", WeakBool(), True, "Whether clients may speak HTTP/2.")
 ENABLE_MULTI_ACCEPT: Final = _FAMILY.setting(
-    "enable-multi-accept",
-    WeakBool(),
-    True,
-    "Whether a worker accepts all waiting connections at once.",
-    support=_NOT_YET,
+    "enable-multi-accept", WeakBool(), True, "Whether a worker accepts all waiting connections at once."
 )
 REUSE_PORT: Final = _FAMILY.setting(
     "reuse-port", WeakBool(), True, "Whether each worker has a listening socket of its own."
 )
-DISABLE_IPV6: Final = _FAMILY.setting("disable-ipv6", WeakBool(), False, "No IPv6 listeners.", support=_NOT_YET)
+DISABLE_IPV6: Final = _FAMILY.setting("disable-ipv6", WeakBool(), False, "No IPv6 listeners.")
 DISABLE_IPV6_DNS: Final = _FAMILY.setting(
-    "disable-ipv6-dns", WeakBool(), False, "Names are not looked up for IPv6 addresses.", support=_NOT_YET
+    "disable-ipv6-dns", WeakBool(), False, "Names are not looked up for IPv6 addresses."
 )
 BIND_ADDRESS: Final = _FAMILY.setting(
-    "bind-address", AddressList(), (), "Addresses to listen on in place of all; by family.", support=_NOT_YET
+    "bind-address", AddressList(), (), "Addresses to listen on in place of all; by family."
 )
 ENABLE_AIO_WRITE: Final = _FAMILY.setting(
-    "enable-aio-write", WeakBool(), True, "Whether files are written asynchronously.", support=_NOT_YET
+    "enable-aio-write", WeakBool(), True, "Whether files are written asynchronously."
 )
 DEFAULT_TYPE: Final = _FAMILY.setting(
     "default-type", MimeType(), "text/html", "The Content-Type of bodies that NGINX itself makes."
@@ -102,25 +97,16 @@ SERVER_TOKENS: Final = _FAMILY.setting(
     "Whether answers and error pages name NGINX and its version.",
 )
 ALLOW_BACKEND_SERVER_HEADER: Final = _FAMILY.setting(
-    "allow-backend-server-header",
-    WeakBool(),
-    False,
-    "Whether the Server header of the backend is passed on.",
-    support=_NOT_YET,
+    "allow-backend-server-header", WeakBool(), False, "Whether the Server header of the backend is passed on."
 )
 HIDE_HEADERS: Final = _FAMILY.setting(
     "hide-headers",
-    CommaList(CharClass.WORD, "header names", lenient=True, skip_bad=True),
+    CommaList(CharClass.WORD, "header names", lenient=True, skip_bad=True, longest=46),  # more is too much for gRPC
     (),
     "Response headers of backends that clients do not see.",
-    support=_NOT_YET,
 )
 ADD_HEADERS: Final = _FAMILY.setting(
-    "add-headers",
-    OptionalReference(),
-    None,
-    "A ConfigMap whose entries are response headers of every answer.",
-    support=_NOT_YET,
+    "add-headers", OptionalReference(), None, "A ConfigMap whose entries are response headers of every answer."
 )
 _OBSOLETE: Final = Family("Clients", scope=Scope.GLOBAL, becomes=Becomes.NOTHING, support=Support.DEAD)
 

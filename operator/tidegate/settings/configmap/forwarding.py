@@ -77,6 +77,6 @@ PROXY_SET_HEADERS: Final = _FAMILY.setting(
     "proxy-set-headers",
     OptionalReference(),
     None,
-    "A ConfigMap whose entries are request headers for every backend.",
-    support=_NOT_YET,
+    "Headers for every backend from a ConfigMap. They take the place of others of the same name; "
+    "an empty value removes one.",
 )

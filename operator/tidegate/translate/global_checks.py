@@ -1,0 +1,38 @@
+"""What there is to say about global settings that are each valid, and cannot be carried out as they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tidegate.findings import Finding, ObjectKey, Severity
+from tidegate.settings import configmap as cm
+from tidegate.settings.resolve import GlobalSettings
+from tidegate.settings.setting import AnySetting
+from tidegate.translate.options import HEADERS_MORE, Options
+
+
+def about(settings: GlobalSettings, setting: AnySetting, reason: str, message: str) -> Finding:
+    """A warning about one key."""
+    source = settings.source or ObjectKey("ConfigMap", "", "")
+    return Finding(source, f"data[{setting.name}]", Severity.WARNING, reason, message)
+
+
+def lacks(settings: GlobalSettings, setting: AnySetting, module: str, package: str) -> Finding:
+    """NGINX has no module for this."""
+    return about(settings, setting, "NginxLacks", f"this NGINX has no {module} (Debian: {package}); it has no effect")
+
+
+def check_globals(settings: GlobalSettings, options: Options) -> tuple[Finding, ...]:
+    """In no particular order."""
+    return tuple(_findings(settings, options))
+
+
+def _findings(settings: GlobalSettings, options: Options) -> Iterator[Finding]:
+    if settings.get(cm.ENABLE_SYSLOG) and not settings.get(cm.SYSLOG_HOST):
+        yield about(settings, cm.ENABLE_SYSLOG, "Incomplete", "needs syslog-host; the logs stay where they are")
+    if settings.get(cm.BIND_ADDRESS) and not options.nginx.wildcard:
+        yield about(settings, cm.BIND_ADDRESS, "NoEffect", "the addresses to listen on are given by --http-address")
+    if settings.get(cm.ADD_HEADERS) and not options.nginx.has(HEADERS_MORE):
+        yield lacks(settings, cm.ADD_HEADERS, HEADERS_MORE, "libnginx-mod-http-headers-more-filter")
+    if settings.get(cm.DEBUG_CONNECTIONS) and not options.nginx.debug:
+        yield about(settings, cm.DEBUG_CONNECTIONS, "NginxLacks", "this NGINX was built without its debugging log")
