@@ -1,6 +1,7 @@
 """Addresses of host names, asked for again and again as their time to live says.
 
-The data plane's resolver ignores search domains, so the control plane resolves: the names of ExternalName Services.
+The data plane's resolver ignores search domains, so the control plane resolves: the names of ExternalName Services and
+of EndpointPools.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import dns.asyncresolver
 import dns.exception
@@ -24,6 +26,14 @@ LEAST_TTL, MOST_TTL = 1.0, 300.0
 RETRY = 1.0
 
 
+class Found(NamedTuple):
+    """Addresses, sorted, the seconds they hold, and why some of them may be old."""
+
+    addresses: tuple[str, ...]
+    seconds: float
+    problem: str = ""
+
+
 def parse_server(text: str) -> tuple[str, int]:
     """`ADDRESS[:PORT]`, an IPv6 address with a port in brackets. Raises ValueError."""
     address, _, port = text.rpartition(":") if text.count(":") == 1 or "]:" in text else (text, "", "53")
@@ -34,10 +44,20 @@ def parse_server(text: str) -> tuple[str, int]:
 
 
 class Resolver:
-    """Keeps a set of names resolved; `on_change` is called in the event loop with each new answer."""
+    """Keeps a set of names resolved; `on_change` is called in the event loop with each new answer.
 
-    def __init__(self, on_change: Callable[[Resolution], None], servers: Iterable[tuple[str, int]] = ()) -> None:
-        self._on_change = on_change
+    Without `on_problem` a name has the addresses of one family, and none when DNS says that there is no such name.
+    With it, it has those of both families, and each failure is told by name and reason: the last answer stays.
+    """
+
+    def __init__(
+        self,
+        on_change: Callable[[Resolution], None],
+        servers: Iterable[tuple[str, int]] = (),
+        *,
+        on_problem: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self._on_change, self._on_problem = on_change, on_problem
         self._servers = tuple(servers)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._resolver: dns.asyncresolver.Resolver | None = None
@@ -67,29 +87,37 @@ class Resolver:
                 await task
 
     async def _follow(self, name: str) -> None:
+        ask = self._ask if self._on_problem is None else _BothFamilies(self._query).ask
         while True:
+            seconds, problem = RETRY, ""
             try:
-                addresses, ttl = await self._ask(name)
+                addresses, seconds, problem = await ask(name)
                 self._on_change(Resolution(name, addresses))
-            except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-                self._on_change(Resolution(name))
-                ttl = RETRY
+            except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer) as error:
+                problem = _reason(error)
+                if self._on_problem is None:
+                    self._on_change(Resolution(name))
             except (dns.exception.DNSException, OSError) as error:
+                problem = _reason(error)
                 log.warning("%s cannot be resolved, the last answer stays: %s", name, error)
-                ttl = RETRY
-            await asyncio.sleep(min(max(ttl, LEAST_TTL), MOST_TTL))
+            if problem and self._on_problem is not None:
+                self._on_problem(name, problem)
+            await asyncio.sleep(min(max(seconds, LEAST_TTL), MOST_TTL))
 
-    async def _ask(self, name: str) -> tuple[tuple[str, ...], float]:
-        """IPv4 addresses, and IPv6 ones only when there are none; sorted, with the seconds they hold."""
-        resolver = await self._current()
+    async def _ask(self, name: str) -> Found:
+        """IPv4 addresses, and IPv6 ones only when there are none and they are wanted."""
         try:
-            answer = await resolver.resolve(name, "A", search=not name.endswith("."))
+            return await self._query(name, "A")
         except dns.resolver.NoAnswer:
             if not self._ipv6:
                 raise
-            answer = await resolver.resolve(name, "AAAA", search=not name.endswith("."))
-        ttl = float(answer.rrset.ttl) if answer.rrset is not None else RETRY
-        return tuple(sorted(str(item) for item in answer)), ttl
+            return await self._query(name, "AAAA")
+
+    async def _query(self, name: str, kind: str) -> Found:
+        """The addresses of one family. Raises DNSException, OSError."""
+        resolver = await self._current()
+        answer = await resolver.resolve(name, kind, search=not name.endswith("."))
+        return Found(tuple(sorted(str(item) for item in answer)), float(answer.chaining_result.minimum_ttl))
 
     async def _current(self) -> dns.asyncresolver.Resolver:
         """The resolver; the system's configuration is read again when its file changes."""
@@ -110,6 +138,51 @@ class Resolver:
         resolver.nameservers = [address for address, _ in self._servers]
         resolver.nameserver_ports = dict(self._servers)
         return resolver
+
+
+class _BothFamilies:
+    """The addresses of a name in both families; of a family that cannot be had now the last ones stay."""
+
+    def __init__(self, query: Callable[[str, str], Awaitable[Found]]) -> None:
+        self._query = query
+        self._last: dict[str, tuple[str, ...]] = {}
+
+    async def ask(self, name: str) -> Found:
+        """Raises what DNS says when that is the same for both, or nothing at all is known."""
+        kinds = ("A", "AAAA")
+        replies = await asyncio.gather(*(self._query(name, kind) for kind in kinds), return_exceptions=True)
+        seconds, problem = [], ""
+        for kind, reply in zip(kinds, replies, strict=True):
+            match reply:
+                case Found():
+                    self._last[kind] = reply.addresses
+                    seconds.append(reply.seconds)
+                case dns.resolver.NoAnswer():
+                    self._last[kind] = ()
+                case dns.exception.DNSException() | OSError() if not isinstance(reply, dns.resolver.NXDOMAIN):
+                    problem = f"{kind}: {_reason(reply)}"
+                case _:
+                    raise reply
+        if not seconds:
+            failures = [reply for reply in replies if isinstance(reply, BaseException)]
+            raise min(failures, key=lambda one: isinstance(one, dns.resolver.NoAnswer))
+        addresses = tuple(address for kind in kinds for address in self._last.get(kind, ()))
+        return Found(addresses, RETRY if problem else min(seconds), problem)
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no answer, in a few words."""
+    match error:
+        case dns.resolver.NXDOMAIN():
+            return "there is no such name (NXDOMAIN)"
+        case dns.resolver.NoAnswer():
+            return "the name has no addresses"
+        case dns.exception.Timeout():
+            return "DNS does not answer in time"
+        case dns.resolver.NoNameservers():
+            return "no DNS server gives an answer"
+        case _:
+            return str(error) or type(error).__name__
 
 
 def _changed_at(path: Path) -> float | None:

@@ -14,6 +14,8 @@ from tidegate import __version__
 from tidegate.admin.exposition import More, exposition
 from tidegate.agent.client import AgentError
 from tidegate.control import ControlPlane
+from tidegate.endpointpools.controller import EndpointPools
+from tidegate.endpointpools.shown import pool_row
 from tidegate.findings import Severity
 from tidegate.report.endpoints import count_endpoints, endpoint_rows
 from tidegate.report.explain import explain
@@ -47,8 +49,10 @@ class AdminServer:
         *,
         leads: Callable[[], bool] = lambda: True,
         more: More | None = None,
+        pools: EndpointPools | None = None,
     ) -> None:
         self._control, self._host, self._port, self._leads, self._more = control, host, port, leads, more
+        self._pools = pools
         self._runner: web.AppRunner | None = None
         self.app = web.Application()
         routes: list[tuple[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]] = [
@@ -60,6 +64,7 @@ class AdminServer:
             ("/api/v1/ingresses", self._ingresses),
             ("/api/v1/routes", self._routes),
             ("/api/v1/backends", self._backends),
+            ("/api/v1/endpointpools", self._endpoint_pools),
             ("/api/v1/certificates", self._certificates),
             ("/api/v1/policies", self._policies),
             ("/api/v1/findings", self._findings),
@@ -174,6 +179,9 @@ class AdminServer:
                 for name, backend in sorted(self._control.translator.backends.items())
             ]
         return _json(rows)
+
+    async def _endpoint_pools(self, request: web.Request) -> web.Response:
+        return _json([pool_row(state) for state in self._pools.states()] if self._pools else [])
 
     async def _certificates(self, request: web.Request) -> web.Response:
         async with self._control.lock:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tidegate.endpointpools.guard import IPNetwork, parse_networks
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.resources.changes import SourceUpdate
 from tidegate.sources.directory import MissingFolderError, load_once, load_text
@@ -56,6 +57,10 @@ StreamPort = Annotated[
     int,
     typer.Option("--stream-port", help="Where NGINX asks itself for the endpoints of TCP services (loopback, UDP)."),
 ]
+AllowedNetworks = Annotated[
+    str,
+    typer.Option("--endpoint-pool-allowed-cidrs", metavar="CIDR,CIDR", help="Where pools may lead; empty: all."),
+]
 Prefix = Annotated[str, typer.Option("--annotations-prefix", help="The prefix of annotations.")]
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
@@ -78,6 +83,14 @@ def reference(kind: str, text: str, flag: str) -> ObjectKey | None:
     if not slash or not namespace or not name or "/" in name:
         fail(f"{flag}: found {text!r}, allowed: NAMESPACE/NAME", 2)
     return ObjectKey(kind, namespace, name)
+
+
+def networks(text: str) -> tuple[IPNetwork, ...]:
+    """The value of `--endpoint-pool-allowed-cidrs`; ends with a usage error for what is none."""
+    try:
+        return parse_networks(part for part in text.split(",") if part.strip())
+    except ValueError as error:
+        fail(f"--endpoint-pool-allowed-cidrs: {error}", 2)
 
 
 def print_data(value: Any, output: Output) -> None:

@@ -15,6 +15,7 @@ from tidegate.apply.rundir import Lock, default_run_dir
 from tidegate.cli.common import (
     AgentKind,
     AgentOption,
+    AllowedNetworks,
     ConfigMapName,
     ControllerClass,
     IngressClass,
@@ -25,6 +26,7 @@ from tidegate.cli.common import (
     WithoutClass,
     err,
     fail,
+    networks,
     reference,
     reserved_ports,
 )
@@ -32,6 +34,7 @@ from tidegate.cli.progress import Progress
 from tidegate.cli.serving import address, make_runtime, run_to_end, serve, stop_everything
 from tidegate.control import ControlPlane
 from tidegate.dns import parse_server
+from tidegate.endpointpools.source import PooledSource
 from tidegate.logs import LogFormat, configure
 from tidegate.render.configuration import MetricSettings
 from tidegate.sources.directory import DirectorySource
@@ -77,6 +80,7 @@ def up(
         typer.Option("--enable-topology-aware-routing", help="Keep to endpoints hinted for --zone where Services ask."),
     ] = False,
     zone: Annotated[str, typer.Option("--zone", help="The zone of this machine, for the former.")] = "",
+    endpoint_pool_allowed_cidrs: AllowedNetworks = "",
     host_ownership: Annotated[
         str, typer.Option("--host-ownership", metavar="merge|namespace", help="Who may add to a host.")
     ] = "merge",
@@ -160,6 +164,7 @@ def up(
         per_host=metrics_per_host, undefined_host=metrics_per_undefined_host, max_series=metrics_max_series
     )
 
+    allowed = networks(endpoint_pool_allowed_cidrs)
     lock = Lock(run_dir)
 
     async def main() -> None:
@@ -180,7 +185,9 @@ def up(
             f"http://{address(healthz_host, healthz_port)}",
             as_log=log_format is LogFormat.JSON,
         )
-        source = DirectorySource(folder, ingress_class=ingress_class, controller_class=controller_class)
+        source = PooledSource(
+            DirectorySource(folder, ingress_class=ingress_class, controller_class=controller_class), allowed, servers
+        )
         agent_options = AgentOptions(run_dir, find_binary(nginx_binary))
         control = ControlPlane(
             source,
@@ -192,6 +199,7 @@ def up(
             external_agent=agent is AgentKind.EXTERNAL,
         )
         progress.control = control
-        await serve(control, AdminServer(control, healthz_host, healthz_port, health_check_path), progress)
+        admin = AdminServer(control, healthz_host, healthz_port, health_check_path, pools=source.pools)
+        await serve(control, admin, progress)
 
     run_to_end(main, lock)

@@ -16,10 +16,12 @@ from tidegate.resources import checks
 from tidegate.resources.checks import Problems, printable, show, type_name
 from tidegate.resources.config import decode_config_map, decode_secret
 from tidegate.resources.ingress import decode_ingress, decode_ingress_class
-from tidegate.resources.kinds import BUILT_IN, CLUSTER_SCOPED, USED, closest_used, group_of
+from tidegate.resources.kinds import BUILT_IN, CLUSTER_SCOPED, OWN_GROUP, USED, closest_used, group_of
 from tidegate.resources.model import Metadata, Namespace, Resource
+from tidegate.resources.pools import decode_endpoint_pool
 from tidegate.resources.raw import (
     RawConfigMap,
+    RawEndpointPool,
     RawEndpoints,
     RawEndpointSlice,
     RawIngress,
@@ -41,6 +43,7 @@ _RAW: dict[str, type[RawObject]] = {
     "Secret": RawSecret,
     "ConfigMap": RawConfigMap,
     "Namespace": RawObject,
+    "EndpointPool": RawEndpointPool,
 }
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _MAX_ANNOTATIONS = 256 * 1024
@@ -117,6 +120,8 @@ def _decode_kind(kind: str, raw: RawObject, metadata: Metadata, problems: Proble
             return decode_secret(raw, metadata, problems)
         case RawConfigMap():
             return decode_config_map(raw, metadata, problems)
+        case RawEndpointPool():
+            return decode_endpoint_pool(raw, metadata, problems)
         case _:
             assert kind == "Namespace", kind
             return Namespace(metadata=metadata)
@@ -133,7 +138,8 @@ def _not_read(kind: str, api_version: str, named: tuple[str, str], place: str) -
     meant = closest_used(kind)
     if group in BUILT_IN and kind not in BUILT_IN[group]:
         hint = f"; did you mean {meant} ({next(iter(USED[meant]))})?" if meant and meant != kind else ""
-        return _refused(key, "kind", f"{message}: Kubernetes has no such kind{hint}", place)
+        owner = "Tidegate" if group == OWN_GROUP else "Kubernetes"
+        return _refused(key, "kind", f"{message}: {owner} has no such kind{hint}", place)
     text = f"Tidegate does not read {printable(kind)} ({printable(api_version)}); ignored"
     return Decoded(None, None, (Finding(key, "kind", Severity.INFO, checks.IGNORED, text, place),))
 

@@ -1,6 +1,6 @@
-"""Which kinds Kubernetes itself knows: a kind that it does not know is a mistake, others are only not for Tidegate.
+"""Which kinds Kubernetes and Tidegate know: one that they do not is a mistake, others are only not for Tidegate.
 
-Source: the API groups of Kubernetes 1.34 and the retired beta groups of workloads.
+Source: the API groups of Kubernetes 1.34, the retired beta groups of workloads, and `crds/`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ USED: dict[str, dict[str, bool]] = {
     "Secret": {"v1": False},
     "ConfigMap": {"v1": False},
     "Namespace": {"v1": False},
+    "EndpointPool": {"tidegate.dev/v1alpha1": False},
 }
 """kind -> apiVersions that are read -> whether that one is a legacy form."""
 
+OWN_GROUP = "tidegate.dev"
 CLUSTER_SCOPED = frozenset({"IngressClass", "Namespace"})
 
 
@@ -45,6 +47,7 @@ BUILT_IN: dict[str, frozenset[str]] = {
     "scheduling.k8s.io": frozenset({"PriorityClass"}),
     "coordination.k8s.io": _kinds("Lease LeaseCandidate"),
     "events.k8s.io": frozenset({"Event"}),
+    OWN_GROUP: _kinds("EndpointPool TrafficPolicy"),
 }
 """API group -> its kinds; groups that are not listed may hold anything (custom resources)."""
 

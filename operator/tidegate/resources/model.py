@@ -94,6 +94,7 @@ class Service(msgspec.Struct, frozen=True, gc=False):
     selector: dict[str, str] = {}
     client_affinity: bool = False  # sessionAffinity: ClientIP
     traffic_distribution: str = ""
+    ip_families: tuple[str, ...] = ()  # IPv4, IPv6; empty where nothing says
 
     @property
     def key(self) -> ObjectKey:
@@ -178,4 +179,59 @@ class Namespace(msgspec.Struct, frozen=True, gc=False):
         return ObjectKey("Namespace", "", self.metadata.name)
 
 
-Resource = Ingress | IngressClass | Service | EndpointSlice | Endpoints | Secret | ConfigMap | Namespace
+class PoolEndpoint(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a pool: an IP address or a host name, never both."""
+
+    address: str = ""
+    hostname: str = ""
+
+
+class HealthCheck(msgspec.Struct, frozen=True, gc=False):
+    """How the endpoints of a pool are checked. Seconds; `port` 0 is the first TCP port of the Service."""
+
+    type: str  # HTTP, HTTPS, TCP or GRPC
+    path: str = "/"
+    host: str = ""  # empty: the endpoint's own name or address
+    service: str = ""  # of the gRPC health protocol
+    port: int = 0
+    interval: float = 5
+    timeout: float = 1
+    healthy_threshold: int = 2
+    unhealthy_threshold: int = 3
+
+
+class Condition(msgspec.Struct, frozen=True, gc=False):
+    """A condition of a status; `since` is its lastTransitionTime in seconds since the epoch."""
+
+    type: str
+    status: str  # True, False or Unknown
+    reason: str
+    message: str
+    since: int = 0
+    generation: int = 0
+
+
+class PoolStatus(msgspec.Struct, frozen=True, gc=False):
+    """The status of an EndpointPool; `ready` and `total` count endpoints."""
+
+    observed_generation: int = 0
+    ready: int = 0
+    total: int = 0
+    conditions: tuple[Condition, ...] = ()
+
+
+class EndpointPool(msgspec.Struct, frozen=True, gc=False):
+    """tidegate.dev/v1alpha1; `status` is what was written last, None where nothing was."""
+
+    metadata: Metadata
+    service: str
+    endpoints: tuple[PoolEndpoint, ...]
+    health_check: HealthCheck | None = None
+    status: PoolStatus | None = None
+
+    @property
+    def key(self) -> ObjectKey:
+        return ObjectKey("EndpointPool", self.metadata.namespace, self.metadata.name)
+
+
+Resource = Ingress | IngressClass | Service | EndpointSlice | Endpoints | Secret | ConfigMap | Namespace | EndpointPool

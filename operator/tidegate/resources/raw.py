@@ -117,6 +117,7 @@ class RawServiceSpec(Raw, frozen=True):
     selector: Map | None = None
     session_affinity: str | None = None
     traffic_distribution: str | None = None
+    ip_families: list[str] | None = None
 
 
 class RawService(RawObject, frozen=True):
@@ -188,6 +189,50 @@ class RawSecret(RawObject, frozen=True):
 
 class RawConfigMap(RawObject, frozen=True):
     data: Map | None = None
+
+
+class RawPoolEndpoint(Raw, frozen=True):
+    address: str | None = None
+    hostname: str | None = None
+
+
+class RawHealthCheck(Raw, frozen=True):
+    type: str | None = None
+    path: str | None = None
+    host: str | None = None
+    service: str | None = None
+    port: int | None = None
+    interval: str | None = None
+    timeout: str | None = None
+    healthy_threshold: int | None = None
+    unhealthy_threshold: int | None = None
+
+
+class RawPoolSpec(Raw, frozen=True):
+    service_name: str | None = None
+    endpoints: list[RawPoolEndpoint] | None = None
+    health_check: RawHealthCheck | None = None
+
+
+class RawCondition(Raw, frozen=True):
+    type: str | None = None
+    status: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    last_transition_time: str | None = None
+    observed_generation: int | None = None
+
+
+class RawPoolStatus(Raw, frozen=True):
+    observed_generation: int | None = None
+    ready_endpoints: int | None = None
+    total_endpoints: int | None = None
+    conditions: list[RawCondition] | None = None
+
+
+class RawEndpointPool(RawObject, frozen=True):
+    spec: RawPoolSpec | None = None
+    status: RawPoolStatus | None = None
 
 
 R = TypeVar("R", bound=RawObject)

@@ -76,6 +76,7 @@ def decode_service(raw: RawService, metadata: Metadata, problems: Problems) -> S
         selector=selector,
         client_affinity=affinity == "ClientIP",
         traffic_distribution=spec.traffic_distribution or "",
+        ip_families=tuple(spec.ip_families or ()),
     )
 
 
