@@ -154,6 +154,7 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     fallback: str = ""  # backend asked when the own one has no endpoint
     error_backend: str = ""  # backend that answers intercepted errors
     intercepts: bool = False  # the policy replaces some statuses
+    snippet: bool = False  # lines of the policy run before redirects, rewrites and the choice of an endpoint
 
 
 class Host(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -346,6 +347,9 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     intercept: tuple[int, ...] = ()
     intercept_backend: bool = True
     access_log: bool = True
+    snippet: tuple[Directive, ...] = ()
+    captures: str = ""  # a pattern, where the snippet uses what it captures
+    common_snippet: bool = False  # the location snippet of the global settings counts here
 
     @property
     def digest(self) -> str:
@@ -461,6 +465,10 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     stream: StreamSettings = StreamSettings()
     error_log: str = ""  # a path or syslog server besides the log in the run directory
     debug_connections: tuple[str, ...] = ()
+    main_snippet: tuple[Directive, ...] = ()
+    http_snippet: tuple[Directive, ...] = ()
+    server_snippet: tuple[Directive, ...] = ()
+    location_snippet: tuple[Directive, ...] = ()
 
 
 class ServerProfile(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

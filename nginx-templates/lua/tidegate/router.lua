@@ -26,6 +26,7 @@ local settings = {
   outer_body_limit = 0,
   log_variables = false,
   log_default_backend = false,
+  common_snippet = false,
   health_path = "/healthz",
 }
 
@@ -44,7 +45,7 @@ end
 -- Ends the request with a status of the route: where its policy replaces statuses or adds headers, in the policy's
 -- location.
 local function leave(context, route, status)
-  if route.resumes then
+  if route.resumes and not context.inside then
     context.exit = status
     return ngx.exec(route.location)
   end
@@ -267,13 +268,13 @@ local function set_policy_variables(context, route)
   end
 end
 
-local function set_log_variables(route)
+local function set_log_variables(route, all)
   local var, labels = ngx.var, route.labels
   var.proxy_upstream_name = route.log_name or "upstream-default-backend"
   if route.canary then
     var.proxy_alternative_upstream_name = route.canary.log_name
   end
-  if settings.log_variables == "all" then
+  if all then
     var.namespace, var.ingress_name = labels.namespace or "", labels.ingress or ""
     var.service_name, var.service_port = labels.service or "", labels.port or ""
     var.location_path = labels.path or ""
@@ -313,7 +314,7 @@ local function proxy(context, route)
   if location == false then
     return leave(context, route, 413)
   end
-  if location then
+  if location and not context.inside then
     return ngx.exec(location)
   end
 end
@@ -333,6 +334,9 @@ local function nobody_home(context)
   if settings.log_variables then
     ngx.var.proxy_upstream_name = "upstream-default-backend"
     ngx.var.tidegate_quiet = settings.log_default_backend and "" or "1"
+  end
+  if settings.common_snippet and not context.inside then
+    return ngx.exec("@tidegate_default")
   end
   local globals = store.globals()
   local backend = usable(globals.default_backend)
@@ -354,16 +358,19 @@ local function built_in(uri)
   return false
 end
 
--- Steps of a route that is more than a plain proxy. Returns true when the request has ended.
-local function special(context, route, name, uri)
-  if route.status then
-    leave_bare(context, route.status)
-    return true
+-- Hands the request to the location of its policy, whose snippet comes first.
+local function run_snippet(context, route)
+  set_log_variables(route, true)
+  local host = context.host
+  if host and byte(host.name) == STAR then
+    ngx.var.subdomain = match(variable("host"), "^[^.]*")
   end
-  if route.refused then
-    nobody_home(context)
-    return true
-  end
+  set_policy_variables(context, route)
+  return ngx.exec(route.location)
+end
+
+-- Steps that come after a snippet. Returns true when the request has ended.
+local function redirect_or_rewrite(context, route, name, uri)
   if route.redirect then
     follow(context, route)
     return true
@@ -374,8 +381,44 @@ local function special(context, route, name, uri)
   if route.tls_redirect and to_https(context, route, name) then
     return true
   end
+  return false
+end
+
+-- Steps of a route that is more than a plain proxy. Returns true when the request has ended.
+local function special(context, route, name, uri)
+  if route.status then
+    leave_bare(context, route.status)
+    return true
+  end
+  if route.refused then
+    nobody_home(context)
+    return true
+  end
+  if route.snippet then
+    run_snippet(context, route)
+    return true
+  end
+  if redirect_or_rewrite(context, route, name, uri) then
+    return true
+  end
   set_policy_variables(context, route)
   return false
+end
+
+local function proxy_to_backend(context, route)
+  local backend
+  if route.canary or route.affinity then
+    backend = choose_backend(context, route)
+  elseif route.backend then
+    backend = usable(route.backend)
+  else
+    backend = default_backend()
+  end
+  if not backend then
+    return without_endpoints(context, route)
+  end
+  context.backend = backend
+  return proxy(context, route)
 end
 
 local function host_of(context, name)
@@ -435,25 +478,30 @@ function _M.rewrite()
   end
   context.route = route
   if settings.log_variables then
-    set_log_variables(route)
+    set_log_variables(route, settings.log_variables == "all")
   end
 
   if not route.plain and special(context, route, name, uri) then
     return
   end
-  local backend
-  if route.canary or route.affinity then
-    backend = choose_backend(context, route)
-  elseif route.backend then
-    backend = usable(route.backend)
-  else
-    backend = default_backend()
+  return proxy_to_backend(context, route)
+end
+
+-- To be run in the rewrite phase of a location with a snippet, whose own lines have run by then: what they left to do.
+function _M.after_snippet()
+  local context = contexts.get()
+  if context.exit then
+    return _M.resume()
   end
-  if not backend then
-    return without_endpoints(context, route)
+  context.inside = true
+  local route = context.route
+  if not route then
+    return nobody_home(context)
   end
-  context.backend = backend
-  return proxy(context, route)
+  if redirect_or_rewrite(context, route, variable("host"), variable("uri")) then
+    return
+  end
+  return proxy_to_backend(context, route)
 end
 
 -- To be run in the rewrite phase of locations that end what the router decided.

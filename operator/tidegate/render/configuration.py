@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tidegate.model import CATCH_ALL, Globals, Listener, Policy, RateLimit, Server
+from tidegate.model import CATCH_ALL, Directive, Globals, Listener, Policy, RateLimit, Server
 from tidegate.render.fastcgi import Parameter, parameters
 from tidegate.render.listeners import listen_addresses
 from tidegate.render.matching import bucket_size, map_key
@@ -28,6 +28,7 @@ from tidegate.render.questions import (
 )
 from tidegate.render.quoting import is_used, quote_variables
 from tidegate.render.servers import NativeServer, native_servers
+from tidegate.render.snippets import complete
 from tidegate.render.streams import StreamBlock
 from tidegate.render.upstreams import (
     MODULES,
@@ -143,6 +144,7 @@ class PolicyLocation:
     policy: Policy
     rates: tuple[RateUse, ...]
     tls: TLSDirectives | None
+    snippet: tuple[Directive, ...] = ()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.policy, name)
@@ -150,6 +152,16 @@ class PolicyLocation:
     @property
     def module(self) -> str:
         return MODULES[self.policy.upstream.protocol]
+
+    @property
+    def snippet_names(self) -> set[str]:
+        """Directives that the snippet has: this location then has them not twice, or all that it would inherit."""
+        return {directive.name for directive in self.snippet}
+
+    @property
+    def continues(self) -> bool:
+        """Whether the router goes on in this location after the lines of its snippet."""
+        return bool(self.policy.snippet) or self.policy.common_snippet
 
     @property
     def target(self) -> str:
@@ -163,7 +175,9 @@ class PolicyLocation:
     def own_headers(self) -> bool:
         policy = self.policy
         own = (policy.auth, policy.own_host, policy.connection, policy.question_answers)
-        return self.module == "grpc" or (self.module == "proxy" and any(own))
+        if self.module != "proxy":
+            return self.module == "grpc"
+        return any(own) or "proxy_set_header" in self.snippet_names
 
     @property
     def redirect(self) -> RedirectDirective | None:
@@ -360,6 +374,7 @@ class Configuration:
                     "users_folder": f"{self.runtime.worker_place}/users/",
                     "log_variables": self._log_variables_wanted,
                     "log_default_backend": settings.log_default_backend,
+                    "common_snippet": bool(settings.location_snippet),
                 },
                 "balancer": {
                     "tries": settings.tries,
@@ -381,7 +396,7 @@ class Configuration:
     @property
     def listens(self) -> list[Listen]:
         flags = " proxy_protocol" if self.settings.use_proxy_protocol else ""
-        once = " reuseport" if self.settings.reuse_port else ""
+        once = " default_server" + (" reuseport" if self.settings.reuse_port else "")
         tls = " ssl" + (" http2" if self.settings.http2 and not self.runtime.features.http2_directive else "")
         plain = listen_addresses(self.runtime.http_addresses, self.settings)
         encrypted = listen_addresses(self.runtime.https_addresses, self.settings)
@@ -392,6 +407,26 @@ class Configuration:
     @property
     def aio_write(self) -> bool:
         return self.settings.aio_write and self.runtime.features.threads
+
+    # -- snippets -----------------------------------------------------------------------------------------------
+
+    @property
+    def common_snippet(self) -> tuple[Directive, ...]:
+        """The lines of the location of requests that no host takes."""
+        return complete(self.settings.location_snippet, self._inherited)
+
+    def _snippet_of(self, policy: Policy) -> tuple[Directive, ...]:
+        """The lines of a policy's location: its own, then those that every location has."""
+        common = self.settings.location_snippet if policy.common_snippet else ()
+        return complete((*policy.snippet, *common), self._inherited)
+
+    @property
+    def _inherited(self) -> dict[str, tuple[Directive, ...]]:
+        if not self.settings.hsts:
+            return {}
+        name = "Strict-Transport-Security"
+        hidden = {row: (Directive(row, (name,)),) for row in (f"{module}_hide_header" for module in MODULES.values())}
+        return {"add_header": (Directive("add_header", (name, "$hsts", "always")),), **hidden}
 
     @property
     def servers(self) -> list[NativeServer]:
@@ -545,7 +580,8 @@ class Configuration:
 
     def _location(self, digest: str, policy: Policy) -> PolicyLocation:
         rates = tuple(RateUse(self._zone_of(limit).name, limit.burst) for limit in policy.rates)
-        return PolicyLocation(digest, policy, rates, tls_directives(policy.upstream, self.pem_folder))
+        tls = tls_directives(policy.upstream, self.pem_folder)
+        return PolicyLocation(digest, policy, rates, tls, self._snippet_of(policy))
 
     @property
     def pem_folder(self) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
 
 from tidegate.model import Directive
 from tidegate.render.quoting import CONTROL, UnsafeValue
@@ -22,6 +24,15 @@ def word(text: str) -> str:
     if CONTROL.search(written):
         raise UnsafeValue(f"{text!r} contains a control character")
     return f'"{written}"'
+
+
+def complete(directives: Iterable[Directive], inherited: Mapping[str, tuple[Directive, ...]]) -> tuple[Directive, ...]:
+    """With what a level would lose by having a directive of that name itself: NGINX inherits all of them or none."""
+    found = [
+        item if item.block is None else replace(item, block=complete(item.block, inherited)) for item in directives
+    ]
+    names = {item.name for item in found}
+    return (*found, *(row for name, rows in inherited.items() if name in names for row in rows))
 
 
 def lines(directives: Iterable[Directive], depth: int) -> str:

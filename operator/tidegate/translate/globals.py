@@ -168,4 +168,8 @@ def translate_globals(settings: GlobalSettings, options: Options, headers: Heade
         stream=stream_settings(settings, options),
         error_log=error_log(settings),
         debug_connections=debug_connections(settings, options),
+        main_snippet=get(cm.MAIN_SNIPPET),
+        http_snippet=get(cm.HTTP_SNIPPET),
+        server_snippet=get(cm.SERVER_SNIPPET),
+        location_snippet=get(cm.LOCATION_SNIPPET),
     )

@@ -33,6 +33,7 @@ from tidegate.translate.globals import busy_buffers, next_upstream, temp_file_si
 from tidegate.translate.guards import Guards, guards_of
 from tidegate.translate.options import Options
 from tidegate.translate.reader import Reader
+from tidegate.translate.snippets import with_snippets
 from tidegate.translate.upstreams import UpstreamResult, upstream_of
 
 MOST_CONNECTIONS = 65535  # NGINX knows no higher limit
@@ -258,6 +259,7 @@ def build_route(
         return RouteResult(Route(match, location.path, labels_of(location), refused=True), None, (), None, (finding,))
 
     policy = _policy(location, upstream, context, guards)
+    policy = with_snippets(policy, settings, context.globals, match, location.path)
     own_policy = None if policy == context.default_policy else policy
     fallback = _fallback(settings, namespace, context)
     own_errors = settings.is_set(ann.CUSTOM_HTTP_ERRORS)
@@ -290,6 +292,7 @@ def build_route(
         fallback=str(fallback) if fallback and location.backend else "",
         error_backend=str(fallback) if fallback and own_errors else "",
         intercepts=bool(policy.intercept),
+        snippet=bool(policy.snippet or policy.common_snippet),
     )
     asked = guards.asked.target if guards.asked else None
     backends = [item for item in (location.backend, canary[1] if canary else None, fallback, asked) if item]

@@ -124,7 +124,13 @@ EVERY: list[dict[str, str]] = [
         "auth-cache-key": "$cookie_session",
     },
     {"auth-url": "https://guard.test/"},
+    {"use-regex": "true", "configuration-snippet": "add_header X-First $1; if ($arg_x) { return 410; }"},
 ]
+EVERY_KEY = {
+    "allow-snippet-annotations": "true",
+    "annotations-risk-level": "Critical",
+    "location-snippet": "add_header X-All 1;",
+}
 EXTREMES: list[dict[str, str]] = [
     {"limit-connections": "2147483647"},
     {"limit-rps": "2147483647", "limit-burst-multiplier": "1000000"},
@@ -145,7 +151,7 @@ EXTREMES: list[dict[str, str]] = [
 
 
 def test_nginx_takes_a_configuration_with_every_field_of_a_policy(runtime: Runtime) -> None:
-    given = wanted(EVERY)
+    given = wanted(EVERY, EVERY_KEY)
     default = given.settings.default_policy
     changed = {
         field

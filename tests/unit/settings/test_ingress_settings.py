@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.findings import Severity
+from tidegate.model import Directive
 from tidegate.resources.model import ConfigMap, Ingress, Metadata
 from tidegate.settings import annotations as ann
 from tidegate.settings.registry import ANNOTATIONS
@@ -225,9 +226,12 @@ def test_snippets_that_are_not_allowed_are_left_out_once_the_risk_is_accepted() 
         assert result.get(setting) == setting.default
 
 
-def test_snippets_that_are_allowed_are_not_supported_yet() -> None:
+def test_a_snippet_that_is_allowed_is_read_and_one_that_is_not_closed_rejects() -> None:
     allowed = {"annotations-risk-level": "Critical", "allow-snippet-annotations": "true"}
-    assert resolved({"configuration-snippet": "return 410;"}, allowed).degraded
+    result = resolved({"configuration-snippet": "return 410;"}, allowed)
+    assert result.get(ann.CONFIGURATION_SNIPPET) == (Directive("return", ("410",)),)
+    assert not result.degraded
+    assert resolved({"configuration-snippet": "return 410"}, allowed).rejected
     assert resolved({"modsecurity-snippet": "SecRuleEngine On"}, allowed).denied
 
 

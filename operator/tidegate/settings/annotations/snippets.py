@@ -11,7 +11,7 @@ from tidegate.settings.setting import OnInvalid, Risk, Scope, Support
 from tidegate.settings.texts import CharClass, Snippet, Text
 from tidegate.settings.types import GoBool
 
-_SNIPPETS: Final = Family("Snippets", on_invalid=OnInvalid.REJECT, support=Support.NOT_YET)
+_SNIPPETS: Final = Family("Snippets", on_invalid=OnInvalid.REJECT)
 _FIREWALL: Final = Family("ModSecurity", on_invalid=OnInvalid.DENY, support=Support.NOT_YET, security=True)
 
 CONFIGURATION_SNIPPET: Final = _SNIPPETS.setting(
@@ -24,7 +24,6 @@ SERVER_SNIPPET: Final = _SNIPPETS.setting(
     "Lines for the host; only the oldest Ingress of a host has a say.",
     scope=Scope.SERVER,
     risk=Risk.CRITICAL,
-    support=Support.SUPPORTED,
 )
 STREAM_SNIPPET: Final = _SNIPPETS.setting(
     "stream-snippet",

@@ -8,7 +8,7 @@ from tidegate.settings.directives import Directives
 from tidegate.settings.family import Family
 from tidegate.settings.setting import Becomes, Scope, Support
 
-_FAMILY: Final = Family("Snippets", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL, support=Support.NOT_YET)
+_FAMILY: Final = Family("Snippets", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL)
 
 MAIN_SNIPPET: Final = _FAMILY.setting("main-snippet", Directives(), (), "Lines at the top level of the configuration.")
 HTTP_SNIPPET: Final = _FAMILY.setting("http-snippet", Directives(), (), "Lines for all of HTTP.")

@@ -1,0 +1,39 @@
+"""Snippets of a location: the lines of its Ingress, those of the global settings, and what they need."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from msgspec.structs import replace
+
+from tidegate.model import Directive, Match, Policy
+from tidegate.settings import annotations as ann
+from tidegate.settings import configmap as cm
+from tidegate.settings.resolve import GlobalSettings, IngressSettings
+
+CAPTURE = re.compile(r"\$\{?([1-9]|[A-Za-z_]\w*)")
+GROUP = re.compile(r"\(\?(?:P?<|')([A-Za-z_]\w*)[>']")
+
+
+def _words(directives: Iterable[Directive]) -> Iterator[str]:
+    for item in directives:
+        yield from (item.name, *item.args)
+        yield from _words(item.block or ())
+
+
+def uses_captures(snippet: Iterable[Directive], pattern: str) -> bool:
+    """Whether a snippet names something that this pattern captures."""
+    named = set(GROUP.findall(pattern))
+    return any(name.isdigit() or name in named for word in _words(snippet) for name in CAPTURE.findall(word))
+
+
+def with_snippets(
+    policy: Policy, settings: IngressSettings, globals_: GlobalSettings, match: Match, path: str
+) -> Policy:
+    """The policy of a location with the lines that count in it; the global ones keep their place in the globals."""
+    snippet, common = settings.get(ann.CONFIGURATION_SNIPPET), globals_.get(cm.LOCATION_SNIPPET)
+    if not snippet and not common:
+        return policy
+    captures = path if match is Match.REGEX and uses_captures((*snippet, *common), path) else ""
+    return replace(policy, snippet=snippet, captures=captures, common_snippet=bool(common))
