@@ -220,6 +220,7 @@ class ControlPlane:
             if not changes:
                 break
             touched = await self._offload(len(changes), self.store.apply, changes)
+            self._news.configmaps |= {key for key in touched if key.kind == "ConfigMap"}
             later = await self._offload(len(changes), self.translator.update, self.store, touched)
             delta = delta.followed_by(later)
         released = frozenset(key for key in self.translator.take_released() if not self.store.is_pinned(key))

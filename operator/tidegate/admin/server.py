@@ -109,15 +109,15 @@ class AdminServer:
             await client.close()
         if not status.running:
             return web.Response(status=500, text="NGINX does not run\n")
-        return web.Response(text="ok\n")
+        return web.Response(text="ok")
 
     async def _livez(self, request: web.Request) -> web.Response:
         """Whether this process is well, whatever NGINX does: it would not help NGINX to end it."""
-        return web.Response(text="ok\n")
+        return web.Response(text="ok")
 
     async def _readyz(self, request: web.Request) -> web.Response:
         ready = self._control.ready.is_set() and not self._control.stopping
-        return web.Response(status=200 if ready else 503, text="ok\n" if ready else "not yet\n")
+        return web.Response(status=200 if ready else 503, text="ok" if ready else "not yet")
 
     # -- metrics ------------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from tidegate.kubernetes.leader import Role
 
 log = logging.getLogger("tidegate")
 
-BURST, PER_SECOND = 60, 2.0
+BURST, PER_SECOND = 100, 10.0
 WAITING_MOST = 10_000
 REMEMBERED = 4_000
 SAME_FOR = 600.0  # seconds in which the same note raises a count
@@ -55,22 +55,25 @@ class Recorder:
 
     def __init__(self, client: Kubernetes, pod: str, role: Callable[[], Role]) -> None:
         self._client, self._pod, self._role = client, pod, role
-        self._waiting: OrderedDict[Note, None] = OrderedDict()
+        self._waiting: OrderedDict[Note, None] = OrderedDict()  # warnings
+        self._ordinary: OrderedDict[Note, None] = OrderedDict()  # what waits until no warning does
         self._written: OrderedDict[Note, _Written] = OrderedDict()
         self._wake = asyncio.Event()
 
     def note(self, *notes: Note) -> None:
         """Have notes written when there is room."""
         for note in notes:
-            self._waiting[note] = None
-        while len(self._waiting) > WAITING_MOST:
-            self._waiting.popitem(last=False)
+            queue = self._waiting if note.warning else self._ordinary
+            queue[note] = None
+            if len(queue) > WAITING_MOST:
+                queue.popitem(last=False)
         self._wake.set()
 
     def withdraw(self, *notes: Note) -> None:
         """These are no longer true: not written if they still wait."""
         for note in notes:
             self._waiting.pop(note, None)
+            self._ordinary.pop(note, None)
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -83,18 +86,20 @@ class Recorder:
             role = self._role()
             if role is Role.FOLLOWER:
                 self._waiting.clear()
-            if not self._waiting:
+                self._ordinary.clear()
+            queue = self._waiting or self._ordinary
+            if not queue:
                 self._wake.clear()
                 continue
             if tokens < 1 or role is Role.UNKNOWN:
                 await asyncio.sleep(1 / PER_SECOND)
                 continue
             tokens -= 1
-            note, _ = self._waiting.popitem(last=False)
+            note, _ = queue.popitem(last=False)
             try:
                 await self._write(note)
             except UnavailableError:
-                self._waiting.setdefault(note)
+                queue.setdefault(note)
                 await asyncio.sleep(2)
             except ApiError as error:
                 log.warning("an Event is lost: %s", error)
