@@ -58,5 +58,11 @@ class Options(msgspec.Struct, frozen=True):
     @property
     def objects(self) -> tuple[ObjectKey, ...]:
         """The objects that the command line names."""
-        named = (self.configmap, self.default_backend, self.default_certificate)
+        named = (
+            self.configmap,
+            self.default_backend,
+            self.default_certificate,
+            self.tcp_services,
+            self.udp_services,
+        )
         return tuple(key for key in named if key is not None)
