@@ -114,6 +114,18 @@ class ExternalAuth(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     cache_valid: tuple[tuple[str, int], ...] = ()
 
 
+class Mirror(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Where copies of requests go: `backend` has the addresses of `name`.
+
+    URI and Host header are made for each request of literals and, with a leading `$`, variables.
+    """
+
+    backend: str
+    name: str
+    uri: tuple[str, ...]
+    host: tuple[str, ...]
+
+
 class Labels(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a request is counted and logged under."""
 
@@ -149,6 +161,7 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     access: Access | None = None
     auth: BasicAuth | None = None
     external: ExternalAuth | None = None
+    mirror: Mirror | None = None
     upstream_host: str = ""
     port_in_redirects: bool = False  # NGINX's own redirects name the port
     fallback: str = ""  # backend asked when the own one has no endpoint
@@ -275,6 +288,13 @@ class AnswerRewrites(msgspec.Struct, frozen=True, gc=False):
     cookie_path: tuple[str, str] | None = None
 
 
+class Mirroring(msgspec.Struct, frozen=True, gc=False):
+    """How requests are copied, as far as that is configuration."""
+
+    tls: bool = False
+    body: bool = True
+
+
 class FastCGI(msgspec.Struct, frozen=True, gc=False):
     """What FastCGI backends are told besides what all are: values may have variables."""
 
@@ -343,6 +363,7 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     connection: Literal["", "close", "keep-alive"] = ""  # the Connection header sent upstream; empty: as called for
     answers: AnswerRewrites = AnswerRewrites()
     fastcgi: FastCGI = FastCGI()
+    mirroring: Mirroring | None = None
     satisfy_any: bool = False
     intercept: tuple[int, ...] = ()
     intercept_backend: bool = True

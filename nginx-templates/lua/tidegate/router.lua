@@ -9,6 +9,7 @@ local calls = require "tidegate.calls"
 local canary = require "tidegate.canary"
 local contexts = require "tidegate.context"
 local external_auth = require "tidegate.external_auth"
+local mirror = require "tidegate.mirror"
 local networks = require "tidegate.networks"
 local regex = require "tidegate.regex"
 local store = require "tidegate.store"
@@ -262,6 +263,9 @@ local function set_policy_variables(context, route)
   end
   if route.external then
     external_auth.announce(context, route.external)
+  end
+  if route.mirror then
+    mirror.announce(route.mirror)
   end
   if route.upstream_host then
     var.tidegate_upstream_host = route.upstream_host

@@ -17,6 +17,7 @@ from tidegate.model import CATCH_ALL, Directive, Globals, Listener, Policy, Rate
 from tidegate.render.fastcgi import Parameter, parameters
 from tidegate.render.listeners import listen_addresses
 from tidegate.render.matching import bucket_size, map_key
+from tidegate.render.mirrors import MirrorLocation, copied_headers, location_of, mirrors_of
 from tidegate.render.questions import (
     ANSWER_VARIABLE,
     QuestionLocation,
@@ -178,6 +179,10 @@ class PolicyLocation:
         if self.module != "proxy":
             return self.module == "grpc"
         return any(own) or "proxy_set_header" in self.snippet_names
+
+    @property
+    def mirror_name(self) -> str:
+        return location_of(self.policy.mirroring).name if self.policy.mirroring else ""
 
     @property
     def redirect(self) -> RedirectDirective | None:
@@ -571,6 +576,18 @@ class Configuration:
         if not self.settings.use_forwarded_headers:  # nobody but the client can have said so
             cleared += ["X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Uri", "X-Forwarded-Method"]
         return overridden([*rows, *((name, "") for name in cleared)], question.headers)
+
+    @property
+    def mirrors(self) -> list[MirrorLocation]:
+        return mirrors_of(self._policies.values())
+
+    @property
+    def mirror_upstreams(self) -> list[str]:
+        return sorted({mirror.upstream for mirror in self.mirrors})
+
+    @property
+    def mirror_headers(self) -> list[tuple[str, str]]:
+        return copied_headers(self.request_headers(None))
 
     def fastcgi_parameters(self, policy: PolicyLocation) -> list[Parameter]:
         """What a FastCGI backend is told, headers included."""

@@ -31,6 +31,7 @@ from tidegate.translate.external_auth import Place
 from tidegate.translate.fastcgi import Refused
 from tidegate.translate.globals import busy_buffers, next_upstream, temp_file_size
 from tidegate.translate.guards import Guards, guards_of
+from tidegate.translate.mirror import Mirrored, NoMirror, mirrored
 from tidegate.translate.options import Options
 from tidegate.translate.reader import Reader
 from tidegate.translate.snippets import with_snippets
@@ -174,7 +175,9 @@ def _rates(settings: IngressSettings) -> tuple[RateLimit, ...]:
     return tuple(found)
 
 
-def _policy(location: Location, reached: UpstreamResult, context: RouteContext, guards: Guards) -> Policy:
+def _policy(
+    location: Location, reached: UpstreamResult, context: RouteContext, guards: Guards, copied: Mirrored | None
+) -> Policy:
     settings = location.view.settings
     number, size = settings.get(ann.PROXY_BUFFERS_NUMBER), settings.get(ann.PROXY_BUFFER_SIZE)
     buffering = settings.get(ann.PROXY_BUFFERING)
@@ -207,6 +210,7 @@ def _policy(location: Location, reached: UpstreamResult, context: RouteContext, 
         connection=settings.get(ann.CONNECTION_PROXY_HEADER) if http else "",  # type: ignore[arg-type]
         answers=answer_rewrites(settings) if http else AnswerRewrites(),
         fastcgi=reached.fastcgi,
+        mirroring=copied.mirroring if copied else None,
         satisfy_any=guards.satisfy_any,
         intercept=settings.get(ann.CUSTOM_HTTP_ERRORS),
         intercept_backend=not settings.get(ann.DISABLE_PROXY_INTERCEPT_ERRORS),
@@ -258,7 +262,12 @@ def build_route(
         finding = Finding(view.ingress.key, field, Severity.ERROR, "Rejected", f"{refused}; its paths are not served")
         return RouteResult(Route(match, location.path, labels_of(location), refused=True), None, (), None, (finding,))
 
-    policy = _policy(location, upstream, context, guards)
+    copied, complaints = None, upstream.without_effect
+    try:
+        copied = mirrored(settings)
+    except NoMirror as reason:
+        complaints += ((reason.field, str(reason)),)
+    policy = _policy(location, upstream, context, guards, copied)
     policy = with_snippets(policy, settings, context.globals, match, location.path)
     own_policy = None if policy == context.default_policy else policy
     fallback = _fallback(settings, namespace, context)
@@ -287,6 +296,7 @@ def build_route(
         access=guards.access,
         auth=guards.auth,
         external=guards.asked.auth if guards.asked else None,
+        mirror=copied.mirror if copied else None,
         upstream_host=settings.get(ann.UPSTREAM_VHOST) or "",
         port_in_redirects=settings.get(ann.USE_PORT_IN_REDIRECTS),
         fallback=str(fallback) if fallback and location.backend else "",
@@ -295,12 +305,13 @@ def build_route(
         snippet=bool(policy.snippet or policy.common_snippet),
     )
     asked = guards.asked.target if guards.asked else None
-    backends = [item for item in (location.backend, canary[1] if canary else None, fallback, asked) if item]
+    target = copied.target if copied else None
+    backends = [item for item in (location.backend, canary[1] if canary else None, fallback, asked, target) if item]
     findings: tuple[Finding, ...] = ()
     if guards.complaint:
         field = field_of(view, "auth-secret", context)
         findings += (Finding(view.ingress.key, field, Severity.WARNING, "InvalidUsers", guards.complaint),)
-    for name, message in upstream.without_effect:
+    for name, message in complaints:
         findings += (Finding(view.ingress.key, field_of(view, name, context), Severity.WARNING, "NoEffect", message),)
     return RouteResult(route, own_policy, tuple(backends), guards.users, findings, upstream.files)
 

@@ -105,6 +105,7 @@ EVERY: list[dict[str, str]] = [
         "proxy-redirect-to": "/two/",
         "proxy-cookie-domain": "~.a b.test",
         "proxy-cookie-path": "/one/ /",
+        "mirror-target": "https://copies.test/$request_uri",
     },
     *(
         {"backend-protocol": protocol, "custom-http-errors": "502"}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from tidegate.settings.family import Family
-from tidegate.settings.setting import OnInvalid, Risk, Support
+from tidegate.settings.setting import Becomes, OnInvalid, Risk
 from tidegate.settings.texts import CharClass, Reference, Text
 from tidegate.settings.types import OnOff
 
 _FASTCGI: Final = Family("FastCGI")
-_MIRROR: Final = Family("Mirroring", support=Support.NOT_YET)
+_MIRROR: Final = Family("Mirroring", becomes=Becomes.DATA)
 
 FASTCGI_INDEX: Final = _FASTCGI.setting(
     "fastcgi-index",
@@ -35,7 +35,7 @@ MIRROR_TARGET: Final = _MIRROR.setting(
     risk=Risk.HIGH,
 )
 MIRROR_REQUEST_BODY: Final = _MIRROR.setting(
-    "mirror-request-body", OnOff(), True, "Whether copies carry the request body."
+    "mirror-request-body", OnOff(), True, "Whether copies carry the request body.", becomes=Becomes.POLICY
 )
 MIRROR_HOST: Final = _MIRROR.setting(
     "mirror-host",
