@@ -1,6 +1,6 @@
 // TCP and UDP services: which endpoint a session goes to. Runs in njs 0.7.9 and later.
 //
-// Each listener has a file, which is replaced as a whole when its endpoints change: so a new session always sees the
+// Each listener, and each host whose TLS is passed through, has a file, which is replaced as a whole when its endpoints change: so a new session always sees the
 // newest ones, and running sessions see nothing of it. Its lines are
 //
 //     random | address | client    who decides: chance, the client's address, or its address and port
@@ -12,9 +12,16 @@
 
 import fs from 'fs';
 
-function lines_of(s) {
+function file_of(s) {
     const v = s.variables;
-    const file = `${v.tidegate_streams}/${v.protocol === 'UDP' ? 'udp' : 'tcp'}-${v.server_port}`;
+    return `${v.tidegate_streams}/${protocol_of(s)}-${v.server_port}`;
+}
+
+function protocol_of(s) {
+    return s.variables.protocol === 'UDP' ? 'udp' : 'tcp';
+}
+
+function lines_of(s, file) {
     try {
         return fs.readFileSync(file, 'utf8').split('\n');
     } catch (e) {
@@ -24,12 +31,16 @@ function lines_of(s) {
 }
 
 function name(s) {
-    return `${s.variables.protocol === 'UDP' ? 'udp' : 'tcp'}-${lines_of(s)[1]}`;
+    return `${protocol_of(s)}-${lines_of(s, file_of(s))[1]}`;
+}
+
+function peer(s) {
+    return peer_in(s, file_of(s));
 }
 
 // An empty peer ends the session.
-function peer(s) {
-    const lines = lines_of(s);
+function peer_in(s, file) {
+    const lines = lines_of(s, file);
     const count = lines.length - 2;
     if (count < 1) {
         return '';
@@ -69,6 +80,34 @@ function mix(h) {
     h = Math.imul(h ^ (h >>> 16), 0x45d9f3b);
     h = Math.imul(h ^ (h >>> 16), 0x45d9f3b);
     return (h ^ (h >>> 16)) >>> 0;
+}
+
+// -- TLS that is passed through ----------------------------------------------------------------------------------------
+
+// The file of a host has the same form. Nothing but a name may become one.
+const HOST = /^[a-z0-9][a-z0-9.-]{0,252}$/;
+
+function tls_file_of(s) {
+    const host = s.variables.ssl_preread_server_name.toLowerCase();
+    return HOST.test(host) ? `${s.variables.tidegate_streams}/s-${host}` : '';
+}
+
+function passes(s) {
+    const file = tls_file_of(s);
+    if (file) {
+        try {
+            fs.accessSync(file);
+            return 'yes';
+        } catch (e) {
+            // of most hosts TLS ends here
+        }
+    }
+    return '';
+}
+
+function tls_peer(s) {
+    const file = tls_file_of(s);
+    return file && peer_in(s, file);
 }
 
 // -- the name server --------------------------------------------------------------------------------------------------
@@ -131,4 +170,4 @@ function reply_to(question) {
     return Buffer.concat(parts);
 }
 
-export default { peer, name, read_question, answer };
+export default { peer, name, passes, tls_peer, read_question, answer };

@@ -250,6 +250,7 @@ class ControlPlane:
             backends=dict(self.translator.backends),
             accepted=delta.accepted | second.accepted,
             views=delta.views | second.views,
+            passthrough=dict(self.translator.passthrough),
         )
 
     async def _offload(self, size: int, function: Callable[..., T], *arguments: object) -> T:
@@ -303,7 +304,15 @@ class ControlPlane:
         policies, users = self.translator.policies()
         servers, streams = self.translator.servers(), self.translator.streams
         self.applier.want(
-            records, self.translator.globals, policies, users, self.revision, self._answered, servers, streams
+            records,
+            self.translator.globals,
+            policies,
+            users,
+            self.revision,
+            self._answered,
+            servers,
+            streams,
+            delta.passthrough,
         )
         self._resolver.use_ipv6(not self.translator.settings.get(cm.DISABLE_IPV6_DNS))
         self._resolver.want(self.translator.dns_names())

@@ -403,6 +403,14 @@ class Stream(msgspec.Struct, frozen=True, gc=False):
     by_address: bool = False  # a client's address decides which endpoint it gets
 
 
+class Passthrough(msgspec.Struct, frozen=True, gc=False):
+    """A host whose TLS goes to the endpoints of a backend undecrypted; data."""
+
+    host: str
+    service: str
+    endpoints: tuple[Endpoint, ...] = ()
+
+
 class StreamSettings(msgspec.Struct, frozen=True, gc=False):
     """What holds for every TCP and UDP service. Durations are milliseconds."""
 
@@ -520,3 +528,4 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     policies: dict[str, Policy]
     servers: dict[str, Server]
     streams: dict[str, Stream] = {}
+    passthrough: dict[str, Passthrough] = {}

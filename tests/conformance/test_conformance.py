@@ -52,9 +52,11 @@ class Group:
     jobs: int = 4
     without: Path | None = None  # a file with cases that another group runs
     newer: bool = False  # on the NGINX of Debian 13 instead of this machine's
+    names: tuple[str, ...] = ()  # cases by area/name
 
     def cases(self) -> list[str]:
-        found = [f"{area}/{path.stem}" for area in self.areas for path in sorted((CASES / area).glob("*.yaml"))]
+        found = list(self.names)
+        found += [f"{area}/{path.stem}" for area in self.areas for path in sorted((CASES / area).glob("*.yaml"))]
         found += [name for name in (listed(self.also) if self.also else []) if name not in found]
         return [name for name in found if not self.without or name not in listed(self.without)]
 
@@ -90,6 +92,38 @@ GROUPS = {
         ),
         Group(name="single", areas=(), also=HERE / "single.txt", flags=("--workers", "1")),
         Group(name="newer", areas=(), also=HERE / "newer.txt", newer=True),
+        Group(
+            name="passthrough",
+            areas=(),
+            flags=("--enable-ssl-passthrough",),
+            runner=("--have", "flag:enable-ssl-passthrough"),
+            names=(
+                "flags/ssl-passthrough",
+                "flags/ssl-passthrough-client-address",
+                "flags/ssl-passthrough-proxy-protocol",
+            ),
+        ),
+        Group(
+            name="default-backend",
+            areas=(),
+            flags=("--default-backend-service", "bb-flag/pages"),
+            runner=("--have", "flag:default-backend-service=bb-flag/pages"),
+            names=("flags/default-backend-service",),
+        ),
+        Group(
+            name="strict",
+            areas=(),
+            flags=("--disable-catch-all", "--disable-svc-external-name", "--metrics-per-undefined-host"),
+            runner=(
+                "--have",
+                "flag:disable-catch-all,flag:disable-svc-external-name,flag:metrics-per-undefined-host",
+            ),
+            names=(
+                "flags/disable-catch-all-update",
+                "flags/disable-svc-external-name",
+                "flags/metrics-per-undefined-host",
+            ),
+        ),
     )
 }
 EXPECTED_FAILURES: dict[str, str] = yaml.safe_load((HERE / "expected_failures.yaml").read_text()) or {}

@@ -7,6 +7,7 @@ new process finds that remembers the accepted revisions. `options.json` holds co
 from __future__ import annotations
 
 import base64
+import dataclasses
 import difflib
 import json
 from collections.abc import Iterator
@@ -86,7 +87,8 @@ class Pipeline:
             for digest, server in self.translator.servers().items()
         }
         opened = opened_listeners(self.translator.streams)
-        return render(Configuration(1, self.translator.globals, named, RUNTIME, Capacity(), used, servers, opened))
+        runtime = dataclasses.replace(RUNTIME, ssl_passthrough=self.translator.options.ssl_passthrough)
+        return render(Configuration(1, self.translator.globals, named, runtime, Capacity(), used, servers, opened))
 
 
 def with_keys(resource: Resource | None) -> Resource | None:
@@ -159,6 +161,10 @@ def _model(pipeline: Pipeline) -> dict[str, Any]:
         backend.pop("id")
         backend["endpoints"] = [f"{e['address']}:{e['port']}" for e in backend.get("endpoints", ())]
     model["streams"] = {name: _stream(stream) for name, stream in translator.streams.items()}
+    model["passthrough"] = {
+        host: {"service": one.service, "endpoints": [f"{e.address}:{e.port}" for e in one.endpoints]}
+        for host, one in sorted(translator.passthrough.items())
+    }
     infos = dict(translator.certificate_infos)
     model["certificates"] = {
         name: made_certificates.describe(certificate.pairs)

@@ -134,7 +134,13 @@ local function count(context)
   if per_host and not undefined_host and not context.host then
     return
   end
-  local labels = labels_of(context, route, ngx.status)
+  local labels
+  if undefined_host and not context.host then -- a name that nobody declares: any number of them, so none is kept
+    local method, status = METHODS[ngx.req.get_method()] or "other", STATUSES[ngx.status] or "other"
+    labels = label_text(route, ngx.var.host, nil, method, status)
+  else
+    labels = labels_of(context, route, ngx.status)
+  end
   local row = series[labels] or add_row(labels)
   row[0] = row[0] + 1
   observe(row, 1, time_bucket, now() - start_time())

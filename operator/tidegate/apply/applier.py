@@ -25,7 +25,7 @@ from tidegate.apply.records import Record, built_in_backend, data_size, in_order
 from tidegate.apply.revisions import Revisions
 from tidegate.apply.servers import same_places, with_policies
 from tidegate.apply.streams import Listeners, StreamFiles
-from tidegate.model import Globals, Listener, Policy, Server, Stream
+from tidegate.model import Globals, Listener, Passthrough, Policy, Server, Stream
 from tidegate.render.configuration import MIB, Capacity, Runtime
 
 __all__ = ["Applied", "Applier", "Refused", "StartError"]
@@ -89,7 +89,6 @@ class Applier:
         self._policy_users: dict[str, int] = {}
         self._servers: dict[str, Server] = {}
         self._capacity = Capacity()
-        self._streams: Mapping[str, Stream] = {}
         self._stream_files = StreamFiles(Path(runtime.worker_place) / "streams")
         self._listeners = Listeners()
         self._listeners_since = 0
@@ -125,15 +124,17 @@ class Applier:
         answered: int = 0,
         servers: dict[str, Server] | None = None,
         streams: Mapping[str, Stream] | None = None,
+        passthrough: Mapping[str, Passthrough | None] | None = None,
     ) -> None:
         """Take over a change of the wanted state.
 
         `policies` are all that any wanted route names, `servers` the native ones by the digest of their profile;
-        `answered` is the number of refusals that this takes into account.
+        `answered` is the number of refusals that this takes into account; of `passthrough` just what changed.
         """
-        self._streams = streams or {}
+        streams = streams or {}
+        self._stream_files.want(streams, passthrough or {})
         waited = self._listeners_wait
-        if self._listeners.want(self._streams, time.monotonic()) and not waited:
+        if self._listeners.want(streams, time.monotonic()) and not waited:
             self._listeners_since = revision
         if globals_ != self._globals:
             self._globals, self._globals_since = globals_, revision
@@ -200,7 +201,7 @@ class Applier:
             return  # nothing is known yet
         if (seconds := self._listeners.until_next(self._opened, time.monotonic())) is not None:
             self._wake_later(seconds)
-        self._pushed += self._stream_files.write(self._streams, self._globals.stream)
+        self._pushed += self._stream_files.write(self._globals.stream)
         if not self._started:
             await self._start()
         if self._started:

@@ -1,4 +1,4 @@
-"""TCP and UDP services in the data plane: a file with the endpoints of each listener, and which listeners are open.
+"""TCP and UDP services and passed-through TLS in the data plane: files with endpoints, and which listeners are open.
 
 njs/stream.js says what is in a file. It is replaced as a whole, so a new session sees all of a change or nothing.
 """
@@ -10,11 +10,13 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from tidegate.model import Endpoint, Listener, Stream, StreamSettings
+from tidegate.model import Endpoint, Listener, Passthrough, Stream, StreamSettings
 
 LINGER = 2.0  # seconds that a listener without endpoints stays open: a blip costs no reload
 LONGEST_NAME = 240  # of a name of several addresses; DNS allows 253
 SUFFIX = "endpoints"
+
+Target = Stream | Passthrough
 
 
 def _label(endpoint: Endpoint) -> str:
@@ -35,51 +37,80 @@ def _peer(endpoint: Endpoint, others: list[Endpoint], tries: int) -> str:
     return f"{'.'.join(names)}.{SUFFIX}:{endpoint.port}"
 
 
-def encode(stream: Stream, settings: StreamSettings) -> bytes:
-    """The content of a listener's file.
+def encode(target: Target, settings: StreamSettings) -> bytes:
+    """The content of a file.
 
     Only TCP sessions try another endpoint, and only where not the client decides: nobody hears of a datagram that was
     lost, and a client shall not be moved.
     """
-    who = "address" if stream.by_address else "client" if stream.listener.protocol == "udp" else "random"
-    tries = settings.tries or len(stream.endpoints)
+    who = _who(target)
+    tries = settings.tries or len(target.endpoints)
     if who != "random" or not settings.next_upstream:
         tries = 1
-    lines = [who, stream.service.replace("/", "-").replace(":", "-")]
-    for number, endpoint in enumerate(stream.endpoints):
-        others = [*stream.endpoints[number + 1 :], *stream.endpoints[:number]] if tries > 1 else []
+    lines = [who, target.service.replace("/", "-").replace(":", "-")]
+    for number, endpoint in enumerate(target.endpoints):
+        others = [*target.endpoints[number + 1 :], *target.endpoints[:number]] if tries > 1 else []
         others = [other for other in others if other.port == endpoint.port]
         weight = zlib.crc32(f"{endpoint.address}:{endpoint.port}".encode()) & 0x7FFFFFFF
         lines.append(f"{weight} {_peer(endpoint, others, tries)}")
     return "\n".join(lines).encode()
 
 
+def _who(target: Target) -> str:
+    """Who decides about the endpoint of a session."""
+    if isinstance(target, Passthrough):
+        return "random"
+    if target.by_address:
+        return "address"
+    return "client" if target.listener.protocol == "udp" else "random"
+
+
 class StreamFiles:
-    """Writes the files of the listeners that are wanted."""
+    """One file for each listener (`tcp-9000`) and for each host whose TLS is passed through (`s-HOST`)."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._written: dict[str, tuple[Stream, StreamSettings] | None] | None = None
+        self._targets: dict[str, Target] = {}
+        self._stale: set[str] = set()
+        self._settings: StreamSettings | None = None
 
-    def write(self, streams: Mapping[str, Stream], settings: StreamSettings) -> int:
-        """Bring the folder to this state; how many files changed. Raises OSError."""
-        if self._written is None:  # files of an earlier control plane: what they say is not known
-            self._written = {path.name: None for path in self._folder.iterdir()}
-        changed = 0
-        for name, stream in streams.items():
-            if self._written.get(name) == (stream, settings):
+    def want(self, streams: Mapping[str, Stream], passthrough: Mapping[str, Passthrough | None]) -> None:
+        """Take over all streams, and what changed of the hosts."""
+        former = {name for name, target in self._targets.items() if isinstance(target, Stream)}
+        changes: dict[str, Target | None] = {f"s-{host}": target for host, target in passthrough.items()}
+        changes |= {name: streams.get(name) for name in former | streams.keys()}
+        for name, target in changes.items():
+            if self._targets.get(name) == target:
                 continue
-            temporary = self._folder / f"{name}.new"
-            temporary.write_bytes(encode(stream, settings))
-            temporary.chmod(0o644)
-            temporary.rename(self._folder / name)
-            self._written[name] = (stream, settings)
-            changed += 1
-        for name in self._written.keys() - streams.keys():
-            (self._folder / name).unlink(missing_ok=True)
-            del self._written[name]
-            changed += 1
+            self._stale.add(name)
+            if target is None:
+                del self._targets[name]
+            else:
+                self._targets[name] = target
+
+    def write(self, settings: StreamSettings) -> int:
+        """Bring the folder to what is wanted; how many files changed. Raises OSError."""
+        if self._settings is None:  # files of an earlier control plane: what they say is not known
+            self._stale |= {path.name for path in self._folder.iterdir()}
+        if self._settings != settings:
+            self._stale |= self._targets.keys()
+        changed = len(self._stale)
+        while self._stale:
+            name = next(iter(self._stale))
+            self._write(name, settings)
+            self._stale.discard(name)
+        self._settings = settings
         return changed
+
+    def _write(self, name: str, settings: StreamSettings) -> None:
+        target = self._targets.get(name)
+        if target is None:
+            (self._folder / name).unlink(missing_ok=True)
+            return
+        temporary = self._folder / ".new"  # a host's name may be as long as a file's can be
+        temporary.write_bytes(encode(target, settings))
+        temporary.chmod(0o644)
+        temporary.rename(self._folder / name)
 
 
 class Listeners:

@@ -61,6 +61,12 @@ AllowedNetworks = Annotated[
     str,
     typer.Option("--endpoint-pool-allowed-cidrs", metavar="CIDR,CIDR", help="Where pools may lead; empty: all."),
 ]
+Passthrough = Annotated[
+    bool, typer.Option("--enable-ssl-passthrough", help="Let Ingresses have TLS go to their backends undecrypted.")
+]
+PassthroughPort = Annotated[
+    int, typer.Option("--ssl-passthrough-proxy-port", help="Without effect: TLS that ends here comes by a Unix socket.")
+]
 Prefix = Annotated[str, typer.Option("--annotations-prefix", help="The prefix of annotations.")]
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}

@@ -22,6 +22,8 @@ from tidegate.cli.common import (
     ConfigMapName,
     ControllerClass,
     IngressClass,
+    Passthrough,
+    PassthroughPort,
     Prefix,
     StreamPort,
     TCPServices,
@@ -170,6 +172,8 @@ def run(
     http_port: Annotated[int, typer.Option("--http-port", help="Where plain HTTP is served.")] = 80,
     https_port: Annotated[int, typer.Option("--https-port", help="Where HTTPS is served.")] = 443,
     stream_port: StreamPort = 10247,
+    enable_ssl_passthrough: Passthrough = False,
+    ssl_passthrough_proxy_port: PassthroughPort = 442,
     http_address: Annotated[str, typer.Option("--http-address", help="The address of both; empty: all.")] = "",
     healthz_port: Annotated[int, typer.Option("--healthz-port", help="The admin port.")] = 10254,
     healthz_host: Annotated[str, typer.Option("--healthz-host", help="The admin address; empty: all.")] = "",
@@ -247,6 +251,7 @@ def run(
         tcp_services=reference("ConfigMap", tcp_services_configmap, "--tcp-services-configmap"),
         udp_services=reference("ConfigMap", udp_services_configmap, "--udp-services-configmap"),
         reserved_ports=reserved_ports(http_port, https_port, healthz_port),
+        ssl_passthrough=enable_ssl_passthrough,
         host_ownership=ownership,
         https_port=https_port,
         # of another container's NGINX: what that container writes
@@ -309,6 +314,7 @@ def run(
                 external_agent=agent is AgentKind.EXTERNAL,
                 stream_port=stream_port,
                 streams=bool(options.tcp_services or options.udp_services),
+                ssl_passthrough=enable_ssl_passthrough,
             )
             progress = Progress(f"port {http_port}", f"port {healthz_port}", as_log=log_format is LogFormat.JSON)
             control = ControlPlane(

@@ -138,13 +138,14 @@ async def make_runtime(
     external_agent: bool = False,
     stream_port: int = 10247,
     streams: bool = False,
+    ssl_passthrough: bool = False,
 ) -> Runtime:
     """A run directory that is ours, and what NGINX can do. Raises one of FATAL.
 
     An external agent may be another user of this group. `streams`: TCP or UDP services may come.
     """
     features = await probe(nginx_binary)
-    if streams:
+    if streams or ssl_passthrough:
         require_streams(features)
     user = None if external_agent else _worker_user(run_dir)
     await asyncio.to_thread(prepare, run_dir, user, shared=external_agent)
@@ -160,6 +161,7 @@ async def make_runtime(
         worker_dir=str(worker_dir(run_dir)) if user else "",
         metrics=metrics,
         stream_port=stream_port,
+        ssl_passthrough=ssl_passthrough,
     )
 
 

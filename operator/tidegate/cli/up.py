@@ -19,6 +19,8 @@ from tidegate.cli.common import (
     ConfigMapName,
     ControllerClass,
     IngressClass,
+    Passthrough,
+    PassthroughPort,
     Prefix,
     StreamPort,
     TCPServices,
@@ -103,7 +105,8 @@ def up(
     publish_status_address: Annotated[str, typer.Option("--publish-status-address")] = "",
     update_status: Annotated[bool, typer.Option("--update-status/--no-update-status")] = True,
     election_id: Annotated[str, typer.Option("--election-id")] = "",
-    enable_ssl_passthrough: Annotated[bool, typer.Option("--enable-ssl-passthrough")] = False,
+    enable_ssl_passthrough: Passthrough = False,
+    ssl_passthrough_proxy_port: PassthroughPort = 442,
     validating_webhook: Annotated[str, typer.Option("--validating-webhook")] = "",
     validating_webhook_certificate: Annotated[str, typer.Option("--validating-webhook-certificate")] = "",
     validating_webhook_key: Annotated[str, typer.Option("--validating-webhook-key")] = "",
@@ -119,8 +122,8 @@ def up(
         fail("a folder of manifests is missing", 2)
     if not folder.is_dir():
         fail(f"there is no folder {folder}", 2)
-    if enable_ssl_passthrough or validating_webhook or validating_webhook_certificate or validating_webhook_key:
-        fail("--enable-ssl-passthrough and --validating-webhook* are not supported yet", 2)
+    if validating_webhook or validating_webhook_certificate or validating_webhook_key:
+        fail("--validating-webhook* are not supported yet", 2)
     if enable_topology_aware_routing and not zone:
         fail("--enable-topology-aware-routing needs --zone, for no node says which it is here", 2)
     if host_ownership not in ("merge", "namespace"):
@@ -151,6 +154,7 @@ def up(
         tcp_services=reference("ConfigMap", tcp_services_configmap, "--tcp-services-configmap"),
         udp_services=reference("ConfigMap", udp_services_configmap, "--udp-services-configmap"),
         reserved_ports=reserved_ports(http_port, https_port, healthz_port),
+        ssl_passthrough=enable_ssl_passthrough,
         host_ownership=ownership,
         https_port=https_port,
         zone=zone if enable_topology_aware_routing else "",
@@ -179,6 +183,7 @@ def up(
             metrics=metrics,
             stream_port=stream_port,
             streams=bool(options.tcp_services or options.udp_services),
+            ssl_passthrough=enable_ssl_passthrough,
         )
         progress = Progress(
             f"http://{address(http_address, http_port)}",

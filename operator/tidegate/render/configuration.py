@@ -15,7 +15,7 @@ import msgspec
 
 from tidegate.model import CATCH_ALL, Directive, Globals, Listener, Policy, RateLimit, Server
 from tidegate.render.fastcgi import Parameter, parameters
-from tidegate.render.listeners import listen_addresses
+from tidegate.render.listeners import ListenGroup, host_of, listen_addresses, listen_groups
 from tidegate.render.matching import bucket_size, map_key
 from tidegate.render.mirrors import MirrorLocation, copied_headers, location_of, mirrors_of
 from tidegate.render.questions import (
@@ -30,7 +30,7 @@ from tidegate.render.questions import (
 from tidegate.render.quoting import is_used, quote_variables
 from tidegate.render.servers import NativeServer, native_servers
 from tidegate.render.snippets import complete
-from tidegate.render.streams import StreamBlock
+from tidegate.render.streams import PassthroughServers, StreamBlock
 from tidegate.render.upstreams import (
     MODULES,
     RedirectDirective,
@@ -85,6 +85,7 @@ class Runtime:
     worker_dir: str = ""  # where workers of another user may read and write; empty: in the run directory
     open_files: int = 1024  # the limit that the workers may raise theirs to
     metrics: MetricSettings | None = None
+    ssl_passthrough: bool = False
     stream_port: int = 10247  # UDP, on a loopback address of the run directory's own
 
     @property
@@ -97,9 +98,9 @@ class Runtime:
         return f"unix:{self.worker_place}/default.sock"
 
     @property
-    def hosts(self) -> tuple[str, ...]:
-        """The addresses without their ports; of IPv6 ones in brackets."""
-        return tuple(dict.fromkeys(address.rpartition(":")[0] for address in self.http_addresses))
+    def inner_https(self) -> str:
+        """Where TLS ends that the stream block, which has the HTTPS port then, has looked at."""
+        return f"unix:{self.worker_place}/https.sock"
 
 
 class MetricSettings(msgspec.Struct, frozen=True):
@@ -120,15 +121,6 @@ class Zone:
     megabytes: int
     rate: int = 0
     unit: str = ""
-
-
-@dataclass(frozen=True)
-class Listen:
-    """`options` for the first server that names the address, `flags` for the others."""
-
-    address: str
-    options: str
-    flags: str
 
 
 @dataclass(frozen=True)
@@ -288,21 +280,35 @@ class Configuration:
     @property
     def stream(self) -> StreamBlock | None:
         """The TCP and UDP services; None where there are none, and then NGINX loads nothing for them."""
-        if not self._listeners and not self.settings.stream.snippet:
-            return None
         runtime = self.runtime
+        if not (self._listeners or self.settings.stream.snippet or runtime.ssl_passthrough):
+            return None
         return StreamBlock(
             self.settings,
             self._listeners,
-            runtime.hosts,
+            tuple(dict.fromkeys(map(host_of, listen_addresses(runtime.http_addresses, self.settings)))),
             folder=f"{runtime.worker_place}/streams",
             njs_dir=f"{posixpath.dirname(runtime.lua_dir)}/njs",
             own_port=runtime.stream_port,
+            passthrough=self._passthrough,
         )
 
     @property
     def clear_server_header(self) -> bool:
         return self.runtime.features.headers_more and not self.settings.server_tokens
+
+    @property
+    def _passthrough(self) -> PassthroughServers | None:
+        runtime = self.runtime
+        if not runtime.ssl_passthrough:
+            return None
+        options = (" proxy_protocol" * self.settings.use_proxy_protocol) + (" reuseport" * self.settings.reuse_port)
+        return PassthroughServers(
+            listens=tuple((address, options) for address in listen_addresses(runtime.https_addresses, self.settings)),
+            reads_proxy=self.settings.use_proxy_protocol,
+            terminated=runtime.inner_https,
+            passed=f"unix:{runtime.worker_place}/pass.sock",
+        )
 
     @property
     def pid_file(self) -> str:
@@ -399,19 +405,15 @@ class Configuration:
         return self.settings.http2 and self.runtime.features.http2_directive
 
     @property
-    def listens(self) -> list[Listen]:
-        flags = " proxy_protocol" if self.settings.use_proxy_protocol else ""
-        once = " default_server" + (" reuseport" if self.settings.reuse_port else "")
-        tls = " ssl" + (" http2" if self.settings.http2 and not self.runtime.features.http2_directive else "")
-        plain = listen_addresses(self.runtime.http_addresses, self.settings)
-        encrypted = listen_addresses(self.runtime.https_addresses, self.settings)
-        return [Listen(address, flags + once, flags) for address in plain] + [
-            Listen(address, tls + flags + once, tls + flags) for address in encrypted
-        ]
-
-    @property
     def aio_write(self) -> bool:
         return self.settings.aio_write and self.runtime.features.threads
+
+    @property
+    def listen_groups(self) -> list[ListenGroup]:
+        runtime = self.runtime
+        inner = runtime.inner_https if runtime.ssl_passthrough else ""
+        http2 = self.settings.http2 and not runtime.features.http2_directive
+        return listen_groups(runtime.http_addresses, runtime.https_addresses, self.settings, inner, http2)
 
     # -- snippets -----------------------------------------------------------------------------------------------
 
@@ -487,7 +489,13 @@ class Configuration:
 
     @property
     def peer_variable(self) -> str:
-        return "$proxy_protocol_addr" if self.settings.use_proxy_protocol else "$realip_remote_addr"
+        if self.settings.use_proxy_protocol:
+            return "$proxy_protocol_addr"
+        return "$tidegate_peer" if self.runtime.ssl_passthrough else "$realip_remote_addr"
+
+    @property
+    def ssl_passthrough(self) -> bool:
+        return self.runtime.ssl_passthrough
 
     @property
     def connection_header(self) -> str:

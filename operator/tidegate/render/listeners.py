@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tidegate.model import Globals
 
 WILDCARDS = ("0.0.0.0", "[::]", "*")
+
+
+@dataclass(frozen=True)
+class Listen:
+    """`options` for the first server that names the address, `flags` for the others."""
+
+    address: str
+    options: str
+    flags: str
+
+
+@dataclass(frozen=True)
+class ListenGroup:
+    """Listeners whose servers learn a client's address in the same way."""
+
+    listens: tuple[Listen, ...]
+    inner: bool
 
 
 def host_of(address: str) -> str:
@@ -31,3 +50,19 @@ def listen_addresses(addresses: tuple[str, ...], settings: Globals) -> tuple[str
         elif settings.ipv6:
             found += [f"[{one}]:{port}" for one in settings.bind_ipv6] or [address]
     return tuple(dict.fromkeys(found)) or addresses
+
+
+def listen_groups(
+    http: tuple[str, ...], https: tuple[str, ...], settings: Globals, inner: str, http2_option: bool
+) -> list[ListenGroup]:
+    """The listeners of HTTP. With passthrough TLS arrives on the socket `inner`, and the client in a PROXY line."""
+    flags = " proxy_protocol" if settings.use_proxy_protocol else ""
+    once = " default_server" + (" reuseport" if settings.reuse_port else "")
+    tls = " ssl" + (" http2" if http2_option else "")
+    plain = tuple(Listen(address, flags + once, flags) for address in listen_addresses(http, settings))
+    if inner:
+        behind = f"{tls} proxy_protocol"
+        return [ListenGroup(plain, False), ListenGroup((Listen(inner, f"{behind} default_server", behind),), True)]
+    addresses = listen_addresses(https, settings)
+    encrypted = tuple(Listen(address, tls + flags + once, tls + flags) for address in addresses)
+    return [ListenGroup(plain + encrypted, False)]

@@ -17,6 +17,16 @@ class StreamServer:
     listener: Listener
 
 
+@dataclass(frozen=True)
+class PassthroughServers:
+    """The HTTPS port, and the two sockets behind it: for TLS that ends here, and for TLS that goes on as it is."""
+
+    listens: tuple[tuple[str, str], ...]
+    reads_proxy: bool
+    terminated: str
+    passed: str
+
+
 def own_address(folder: str, port: int) -> str:
     """Where NGINX asks itself which addresses a name stands for: a loopback address of this folder's own.
 
@@ -43,7 +53,9 @@ class StreamBlock:
         folder: str,
         njs_dir: str,
         own_port: int,
+        passthrough: PassthroughServers | None,
     ) -> None:
+        self.passthrough = passthrough
         self.folder, self.njs_dir = folder, njs_dir
         self._globals, self._listeners, self._hosts = settings, listeners, hosts
         self.resolver = own_address(folder, own_port)

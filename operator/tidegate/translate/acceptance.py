@@ -163,10 +163,15 @@ def pattern_fault(pattern: str) -> str:
     return ""
 
 
+def _catch_all(ingress: Ingress, options: Options) -> bool:
+    """Whether this is what nobody may have; one that becomes it is gone, whatever was accepted before."""
+    return options.disable_catch_all and ingress.default_backend is not None
+
+
 def _refusal(ingress: Ingress, settings: IngressSettings, options: Options) -> Finding | None:
     if options.deep_inspect and (found := inspect(ingress)):
         return found
-    if options.disable_catch_all and ingress.default_backend is not None:
+    if _catch_all(ingress, options):
         return Finding(
             ingress.key,
             "spec.defaultBackend",
@@ -210,7 +215,7 @@ def accept(
     findings = settings.findings + ((refusal,) if refusal else ())
     if not settings.rejected and refusal is None:
         return View(ingress, settings, ingress, ingress, True, Hold.NONE, findings)
-    if last is None:
+    if last is None or _catch_all(ingress, options):
         return View(ingress, settings, ingress, None, False, Hold.NOT_FOUND, findings)
     former = settings_of(last)
     # What was accepted may not be any more (a lower risk level): then it would be served without its guards.

@@ -22,6 +22,7 @@ from tidegate.model import (
     Host,
     Labels,
     Match,
+    Passthrough,
     Policy,
     Route,
     Server,
@@ -49,6 +50,7 @@ from tidegate.translate.globals import translate_globals
 from tidegate.translate.header_sets import read_header_sets
 from tidegate.translate.hosts import Claim, HostResult, hosts_of, server_name, translate_host
 from tidegate.translate.options import Options
+from tidegate.translate.passthrough import Passthroughs
 from tidegate.translate.reader import Dependencies, Reader, Unit
 from tidegate.translate.routes import RouteContext
 from tidegate.translate.strays import Strays
@@ -74,10 +76,11 @@ class Delta(msgspec.Struct, frozen=True):
     globals_changed: bool
     judged: frozenset[ObjectKey] = frozenset()  # Ingresses of which there may be something else to say than before
     streams: dict[str, Stream | None] = {}
+    passthrough: dict[str, Passthrough | None] = {}
 
     @property
     def empty(self) -> bool:
-        values = self.hosts or self.backends or self.certificates or self.streams
+        values = self.hosts or self.backends or self.certificates or self.streams or self.passthrough
         return not (values or self.views or self.globals_changed)
 
     def followed_by(self, later: Delta) -> Delta:
@@ -91,6 +94,7 @@ class Delta(msgspec.Struct, frozen=True):
             self.globals_changed or later.globals_changed,
             self.judged | later.judged,
             self.streams | later.streams,
+            self.passthrough | later.passthrough,
         )
 
 
@@ -134,6 +138,7 @@ class Translator:
         self._default_info: CertificateInfo | None = None
         self.default_backend: BackendName | None = None
         self._streams = Streams(options)
+        self._passthroughs = Passthroughs()
 
     # -- results ------------------------------------------------------------------------------------------------
 
@@ -202,12 +207,18 @@ class Translator:
             policies=dict(sorted(self.policies()[0].items())),
             servers=self.servers(),
             streams=self.streams,
+            passthrough=dict(sorted(self.passthrough.items())),
         )
 
     @property
     def streams(self) -> dict[str, Stream]:
         """The TCP and UDP services by the name of their listener."""
         return self._streams.streams
+
+    @property
+    def passthrough(self) -> Mapping[str, Passthrough]:
+        """The hosts whose TLS is passed through."""
+        return self._passthroughs.published
 
     def stream_entry(self, listener: str) -> StreamEntry | None:
         """Which entry of a ConfigMap asks for a listener."""
@@ -293,10 +304,22 @@ class Translator:
         hosts, certificates = self._publish(dirty_names)
         _note(certificates, self._published_certificates, CATCH_ALL, self._default_certificate)
         judged = views.union(*(self._by_host.get(host, ()) for host in dirty_hosts))
-        streams = self._streams.update(store, changed)
         return Delta(
-            hosts, backends, certificates, accepted, frozenset(views), globals_changed, frozenset(judged), streams
+            hosts,
+            backends,
+            certificates,
+            accepted,
+            frozenset(views),
+            globals_changed,
+            frozenset(judged),
+            self._streams.update(store, changed),
+            self._update_passthrough(dirty_hosts, backends),
         )
+
+    def _update_passthrough(self, hosts: set[str], backends: Iterable[str]) -> dict[str, Passthrough | None]:
+        results = {host: self._hosts.get(host) for host in hosts}
+        wanted = {host: result.passthrough if result else None for host, result in results.items()}
+        return self._passthroughs.update(wanted, backends, lambda name: self._backends[name].backend.endpoints)
 
     def _update_globals(self, store: Store, changed: set[ObjectKey]) -> bool:
         options = self.options

@@ -18,6 +18,7 @@ from tidegate.translate.authentication import Users
 from tidegate.translate.backend_tls import PemFile, tls_of_host
 from tidegate.translate.backends import BackendName, Target, name_of
 from tidegate.translate.certificates import Bundle, InvalidCertificate, covers, parse_secret
+from tidegate.translate.passthrough import passthrough_of
 from tidegate.translate.profiles import OwnServer, own_server
 from tidegate.translate.routes import Location, RouteContext, RouteResult, build_route, held_route, rewrites
 
@@ -42,6 +43,7 @@ class HostResult(NamedTuple):
     certificates: tuple[CertificateInfo, ...]
     findings: tuple[Finding, ...]
     profile: OwnServer | None = None
+    passthrough: BackendName | None = None
 
 
 PathKey = tuple[str, bool]
@@ -98,6 +100,7 @@ def _merge(name: str, views: list[View]) -> tuple[dict[PathKey, Location], list[
 
 
 ROOT: PathKey = ("/", False)
+EXACT_ROOT: PathKey = ("/", True)
 
 
 def _add_implicit_root(views: list[View], locations: dict[PathKey, Location]) -> None:
@@ -298,7 +301,9 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
         profile=profile,
     )
     claims, more = _claims(name, ordinary, tls.bundle, profile, context)
-    findings += more + unplaced
+    root = next((locations[key] for key in (ROOT, EXACT_ROOT) if key in locations and locations[key].backend), None)
+    passthrough, ordinary_tls = passthrough_of(name, ordinary, root, context)
+    findings += more + unplaced + ordinary_tls
     return HostResult(
         host,
         certificate,
@@ -310,6 +315,7 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
         (tls.bundle.info,) if certificate and tls.bundle else (),
         tuple(foreign + findings) + tls.findings + tuple(item for result in results for item in result.findings),
         own,
+        passthrough,
     )
 
 

@@ -46,6 +46,7 @@ class Options(msgspec.Struct, frozen=True):
     default_certificate: ObjectKey | None = None
     tcp_services: ObjectKey | None = None
     udp_services: ObjectKey | None = None
+    ssl_passthrough: bool = False
     reserved_ports: dict[int, str] = {}  # what Tidegate listens on itself, and for what
     host_ownership: Literal["merge", "namespace"] = "merge"
     https_port: int = 443

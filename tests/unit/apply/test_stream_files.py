@@ -6,7 +6,7 @@ import ipaddress
 from pathlib import Path
 
 from tidegate.apply.streams import LINGER, Listeners, StreamFiles, encode
-from tidegate.model import Endpoint, Listener, Stream, StreamSettings
+from tidegate.model import Endpoint, Listener, Passthrough, Stream, StreamSettings
 
 TCP = Listener("tcp", 9000)
 SETTINGS = StreamSettings()
@@ -67,13 +67,23 @@ def test_no_other_endpoint_follows_where_that_is_switched_off_or_the_client_deci
 
 
 def test_files_are_written_when_they_change_and_removed_when_nobody_wants_them(tmp_path: Path) -> None:
+    (tmp_path / "tcp-8000").write_text("of an earlier control plane")
     files = StreamFiles(tmp_path)
     wanted = {"tcp-9000": stream("10.0.0.1"), "tcp-9001": stream("10.0.0.2", listener=Listener("tcp", 9001))}
-    assert files.write(wanted, SETTINGS) == 2
-    assert files.write(wanted, SETTINGS) == 0
-    assert files.write({"tcp-9000": stream("10.0.0.3")}, SETTINGS) == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["tcp-9000"]
+    host = Passthrough("a.test", "n/secure:443", (Endpoint("10.0.0.4", 443),))
+    files.want(wanted, {"a.test": host})
+    assert files.write(SETTINGS) == 4
+    files.want(wanted, {})
+    assert files.write(SETTINGS) == 0
+    files.want({"tcp-9000": stream("10.0.0.3")}, {})
+    assert files.write(SETTINGS) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s-a.test", "tcp-9000"]
     assert peers((tmp_path / "tcp-9000").read_bytes()) == ["10.0.0.3:80"]
+    assert peers((tmp_path / "s-a.test").read_bytes()) == ["10.0.0.4:443"]
+    files.want({"tcp-9000": stream("10.0.0.3")}, {"a.test": None})
+    assert files.write(SETTINGS) == 1
+    assert files.write(StreamSettings(tries=1)) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["tcp-9000"]
 
 
 def test_a_listener_opens_with_its_first_endpoint_and_closes_a_moment_after_its_last() -> None:

@@ -255,6 +255,12 @@ def test_nginx_takes_the_configuration_of_an_ordinary_user_without_headers_more(
     assert refusal(wanted([{}]), dataclasses.replace(runtime, features=plain)) == ""
 
 
+@pytest.mark.parametrize("data", [{}, {"use-proxy-protocol": "true", **GREATEST}], ids=["plain", "behind a proxy"])
+def test_nginx_takes_the_configuration_with_passthrough(data: dict[str, str], runtime: Runtime) -> None:
+    given = wanted([{}], data)
+    assert refusal(given, dataclasses.replace(runtime, ssl_passthrough=True)) == ""
+
+
 def test_a_zone_is_named_by_all_of_its_parameters(runtime: Runtime) -> None:
     """NGINX refuses a reload that changes what a zone's name stands for."""
     names: dict[str, Any] = {}

@@ -244,6 +244,15 @@ def test_a_default_backend_is_refused_where_catch_alls_are_disabled() -> None:
     assert world.view().hold is Hold.NOT_FOUND
 
 
+def test_an_ingress_that_becomes_a_catch_all_leaves_nothing_of_itself_where_they_are_disabled() -> None:
+    world = World(ingress(), service(), options=options(disable_catch_all=True))
+    assert world.view().accepted
+    world.put(ingress(default="app", rules=()))
+    assert world.view().hold is Hold.NOT_FOUND
+    assert "a.test" not in world.translator.hosts
+    assert world.accepted == {}
+
+
 def test_a_broken_pattern_is_refused_only_where_it_is_one() -> None:
     assert World(ingress("web", "/a(b"), service()).view().accepted
     world = World(ingress("web", "/a(b", use_regex="true"), service())

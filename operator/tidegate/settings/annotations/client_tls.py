@@ -24,4 +24,6 @@ SSL_PASSTHROUGH: Final = _FAMILY.setting(
     False,
     "Whether TLS for the host goes to the Service of the path / undecrypted.",
     on_invalid=OnInvalid.REJECT,
+    support=Support.SUPPORTED,
+    note="needs --enable-ssl-passthrough; goes to the endpoints of the Service and not to its address",
 )
