@@ -93,6 +93,17 @@ class BasicAuth(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     users: str
 
 
+class Cors(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Cross-origin requests: `origins` as they are written, `*` for all. Empty texts are headers left out."""
+
+    origins: tuple[str, ...]
+    max_age: int  # seconds
+    methods: str = ""
+    headers: str = ""
+    expose: str = ""
+    credentials: bool = False
+
+
 class ExternalAuth(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The service that is asked about each request: `backend` has its addresses, `host` is its name.
 
@@ -162,6 +173,8 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     auth: BasicAuth | None = None
     external: ExternalAuth | None = None
     mirror: Mirror | None = None
+    cors: Cors | None = None
+    headers: tuple[tuple[str, str], ...] = ()  # of each answer, in place of the backend's; an empty value removes one
     upstream_host: str = ""
     port_in_redirects: bool = False  # NGINX's own redirects name the port
     fallback: str = ""  # backend asked when the own one has no endpoint

@@ -2,6 +2,7 @@
 -- expressions in their given order. Mirrors NGINX: exact, else longest prefix, else (in regex mode) first match.
 
 local answer_cache = require "tidegate.answer_cache"
+local cors = require "tidegate.cors"
 local networks = require "tidegate.networks"
 local regex = require "tidegate.regex"
 
@@ -60,6 +61,9 @@ local function prepare(route, host)
   if route.affinity then
     route.affinity.variable = "cookie_" .. route.affinity.cookie
   end
+  if route.cors then
+    cors.compile(route.cors)
+  end
   if route.external then
     prepare_external(route.external)
   end
@@ -67,13 +71,13 @@ local function prepare(route, host)
   if route.policy then
     route.location = "@policy_" .. route.policy
     -- whether that location has a say in answers that the router makes
-    route.resumes = route.intercepts or route.external
+    route.resumes = route.intercepts or route.external or route.cors or route.headers
   end
   -- whether anything has to happen between matching and proxying
   route.plain = not (
     route.status or route.refused or route.redirect or route.tls_redirect or route.rewrite or route.canary
     or route.affinity or route.snippet or route.limit_scope or route.auth or route.upstream_host or route.access
-    or route.external or route.mirror
+    or route.external or route.mirror or route.cors or route.headers
   )
 end
 

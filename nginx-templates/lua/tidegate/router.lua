@@ -8,6 +8,7 @@ local affinity = require "tidegate.affinity"
 local calls = require "tidegate.calls"
 local canary = require "tidegate.canary"
 local contexts = require "tidegate.context"
+local cors = require "tidegate.cors"
 local external_auth = require "tidegate.external_auth"
 local mirror = require "tidegate.mirror"
 local networks = require "tidegate.networks"
@@ -396,6 +397,11 @@ local function special(context, route, name, uri)
   end
   if route.refused then
     nobody_home(context)
+    return true
+  end
+  if route.cors and cors.answers(route.cors) then
+    context.exit = 204
+    ngx.exec("@tidegate_preflight") -- before snippets, redirects and guards
     return true
   end
   if route.snippet then

@@ -23,6 +23,7 @@ from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
 from tidegate.translate.acceptance import Hold, View
+from tidegate.translate.additions import Additions, additions_of
 from tidegate.translate.answers import answer_rewrites
 from tidegate.translate.authentication import Denied, Users
 from tidegate.translate.backend_tls import PemFile, TLSSettings
@@ -176,7 +177,12 @@ def _rates(settings: IngressSettings) -> tuple[RateLimit, ...]:
 
 
 def _policy(
-    location: Location, reached: UpstreamResult, context: RouteContext, guards: Guards, copied: Mirrored | None
+    location: Location,
+    reached: UpstreamResult,
+    context: RouteContext,
+    guards: Guards,
+    additions: Additions,
+    copied: Mirrored | None,
 ) -> Policy:
     settings = location.view.settings
     number, size = settings.get(ann.PROXY_BUFFERS_NUMBER), settings.get(ann.PROXY_BUFFER_SIZE)
@@ -205,7 +211,7 @@ def _policy(
         question=guards.asked.question if guards.asked else None,
         question_answers=guards.asked.auth.answers if guards.asked else (),
         signin=guards.signin,
-        adds_headers=guards.asked is not None,
+        adds_headers=guards.asked is not None or additions.any,
         own_host=bool(settings.get(ann.UPSTREAM_VHOST)),
         connection=settings.get(ann.CONNECTION_PROXY_HEADER) if http else "",  # type: ignore[arg-type]
         answers=answer_rewrites(settings) if http else AnswerRewrites(),
@@ -253,6 +259,7 @@ def build_route(
         upstream = upstream_of(view, location.backend, context.tls, context.globals, context.reader)
         place = Place(context.host, location.path, namespace, scope_of(view))
         guards = guards_of(settings, context.globals, place, context.reader)
+        additions = additions_of(settings, context.globals, namespace, context.reader)
     except Denied as denied:
         finding = _denial(view, denied, context)
         route = Route(match, location.path, labels_of(location), status=503)
@@ -267,7 +274,7 @@ def build_route(
         copied = mirrored(settings)
     except NoMirror as reason:
         complaints += ((reason.field, str(reason)),)
-    policy = _policy(location, upstream, context, guards, copied)
+    policy = _policy(location, upstream, context, guards, additions, copied)
     policy = with_snippets(policy, settings, context.globals, match, location.path)
     own_policy = None if policy == context.default_policy else policy
     fallback = _fallback(settings, namespace, context)
@@ -297,6 +304,8 @@ def build_route(
         auth=guards.auth,
         external=guards.asked.auth if guards.asked else None,
         mirror=copied.mirror if copied else None,
+        cors=additions.cors,
+        headers=additions.headers,
         upstream_host=settings.get(ann.UPSTREAM_VHOST) or "",
         port_in_redirects=settings.get(ann.USE_PORT_IN_REDIRECTS),
         fallback=str(fallback) if fallback and location.backend else "",

@@ -252,8 +252,8 @@ def test_dead_names_are_mentioned_and_do_no_harm() -> None:
 
 
 def test_what_is_not_supported_yet_degrades() -> None:
-    result = resolved({"enable-cors": "true"})
-    assert said(result) == [("enable-cors", Severity.WARNING, "NotYetSupported")]
+    result = resolved({"enable-opentelemetry": "true"})
+    assert said(result) == [("enable-opentelemetry", Severity.WARNING, "NotYetSupported")]
     assert (result.rejected, result.denied, result.degraded) == (False, False, True)
 
 
@@ -271,7 +271,6 @@ def test_what_is_not_supported_yet_and_protects_denies() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("enable-cors", "false"),
         ("enable-modsecurity", "false"),
         ("enable-owasp-core-rules", "false"),
         ("auth-tls-verify-client", "off"),

@@ -6,11 +6,11 @@ from typing import Final
 
 from tidegate.settings.family import Family
 from tidegate.settings.lists import Origins
-from tidegate.settings.setting import OnInvalid, Risk, Support
+from tidegate.settings.setting import Becomes, OnInvalid, Risk
 from tidegate.settings.texts import CharClass, Text
 from tidegate.settings.types import GoBool, Int
 
-_FAMILY: Final = Family("CORS", on_invalid=OnInvalid.CLOSED, support=Support.NOT_YET)
+_FAMILY: Final = Family("CORS", becomes=Becomes.DATA, on_invalid=OnInvalid.CLOSED)
 _STRICT: Final = "A bad value leaves the header out, instead of the default that allows more."
 
 ENABLE_CORS: Final = _FAMILY.setting(

@@ -39,8 +39,8 @@ CUSTOM_HEADERS: Final = _FAMILY.setting(
     None,
     "A ConfigMap whose entries are headers of every answer.",
     risk=Risk.MEDIUM,
+    becomes=Becomes.DATA,
     on_misfit=OnInvalid.DENY,
-    support=Support.NOT_YET,
 )
 HTTP2_PUSH_PRELOAD: Final = _FAMILY.setting(
     "http2-push-preload",

@@ -6,7 +6,7 @@ from typing import Final
 
 from tidegate.settings.family import Family
 from tidegate.settings.lists import CommaList
-from tidegate.settings.setting import Becomes, OnInvalid, Risk, Scope, Support
+from tidegate.settings.setting import Becomes, OnInvalid, Risk, Scope
 from tidegate.settings.texts import CharClass
 from tidegate.settings.types import Member, WeakBool
 
@@ -49,5 +49,4 @@ GLOBAL_ALLOWED_RESPONSE_HEADERS: Final = _FAMILY.setting(
     CommaList(CharClass.WORD, "header names", lenient=True, skip_bad=True),
     (),
     "Names of response headers that `custom-headers` of an Ingress may set.",
-    support=Support.NOT_YET,
 )
