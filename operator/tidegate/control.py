@@ -468,6 +468,7 @@ def _facts(runtime: Runtime) -> NginxFacts:
     return NginxFacts(
         modules=tuple(Path(file).name for file in (*features.modules, *features.optional)),
         debug=features.debug,
+        open_files=runtime.open_files,
         wildcard=any(map(is_wildcard, runtime.http_addresses)),
     )
 

@@ -424,6 +424,27 @@ class Passthrough(msgspec.Struct, frozen=True, gc=False):
     endpoints: tuple[Endpoint, ...] = ()
 
 
+class Compression(msgspec.Struct, frozen=True, gc=False):
+    """How answers are compressed. `types` are media types besides text/html; `disabled` is a pattern of User-Agents."""
+
+    level: int
+    min_length: int
+    types: tuple[str, ...]
+    disabled: str = ""
+
+
+class Tuning(msgspec.Struct, frozen=True, gc=False):
+    """NGINX's processes and hash tables; sizes of hash tables are grown where they are too small."""
+
+    cpu_affinity: tuple[str, ...] = ()
+    open_files: int = 0  # 0: as many as the system allows
+    map_bucket: int = 0
+    names_max: int = 0
+    names_bucket: int = 0
+    variables_max: int = 0
+    variables_bucket: int = 0
+
+
 class StreamSettings(msgspec.Struct, frozen=True, gc=False):
     """What holds for every TCP and UDP service. Durations are milliseconds."""
 
@@ -448,7 +469,7 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     tries: int = 3
     workers: int = 0  # 0: one per core
     shutdown_timeout: float = 240
-    connections: int = 16384
+    connections: int = 16384  # of one worker; 0: three quarters of its open files
     keep_alive: int = 75
     keep_alive_requests: int = 1000
     client_header_buffer_size: int = 1024
@@ -505,6 +526,11 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     log_escape: str = ""  # empty, json or none
     error_log_level: str = "notice"
     stream: StreamSettings = StreamSettings()
+    gzip: Compression | None = None
+    brotli: Compression | None = None
+    tuning: Tuning = Tuning()
+    serial_reloads: bool = False
+    limit_by: tuple[str, ...] = ()  # what limits take for a client, as a backend's `hash_by`; empty: its address
     error_log: str = ""  # a path or syslog server besides the log in the run directory
     debug_connections: tuple[str, ...] = ()
     main_snippet: tuple[Directive, ...] = ()

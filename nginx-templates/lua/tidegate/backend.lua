@@ -150,12 +150,17 @@ local function value_of(part)
   return label and route.labels[label] or not label and route.log_name or ""
 end
 
-function _M:hash_key()
-  local parts, values = self.hash_by, {}
+-- The text of an expression: literals, and variables with a leading `$`.
+function _M.key_of(parts)
+  local values = {}
   for index = 1, #parts do
     values[index] = value_of(parts[index])
   end
   return concat(values)
+end
+
+function _M:hash_key()
+  return _M.key_of(self.hash_by)
 end
 
 -- The endpoint that a client of persistent affinity names by its digest, or nil when it is gone.

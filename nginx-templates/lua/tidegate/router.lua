@@ -5,6 +5,7 @@
 -- then limits, checks and proxies.
 
 local affinity = require "tidegate.affinity"
+local backends = require "tidegate.backend"
 local calls = require "tidegate.calls"
 local canary = require "tidegate.canary"
 local contexts = require "tidegate.context"
@@ -250,7 +251,14 @@ local function limit_key(route)
   if route.limit_exempt and networks.contains(route.limit_exempt, address) then
     return ""
   end
-  return route.limit_scope .. address
+  if not settings.limit_by then
+    return route.limit_scope .. address
+  end
+  local client = backends.key_of(settings.limit_by)
+  if client == "" then
+    return "" -- NGINX does not limit
+  end
+  return route.limit_scope .. (#client > 16 and ngx.md5_bin(client) or client)
 end
 
 local function set_policy_variables(context, route)

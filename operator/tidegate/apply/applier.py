@@ -208,7 +208,7 @@ class Applier:
             await self._push_ready()
             await self._confirm()
             if self._needs_reload():
-                seconds = await self.loader.room()
+                seconds = await self.loader.room(serial=self._globals.serial_reloads)
                 if seconds:
                     self._wake_later(seconds)
                 elif await self._reload():

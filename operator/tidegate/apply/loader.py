@@ -97,14 +97,19 @@ class Loader:
 
     # -- loading ----------------------------------------------------------------------------------------------------
 
-    async def room(self) -> float:
-        """Seconds to wait before the next reload: reloads are kept apart, and old generations bounded in number."""
+    async def room(self, *, serial: bool = False) -> float:
+        """Seconds to wait before the next reload: reloads are kept apart, and old generations bounded in number.
+
+        With `serial` there must be none.
+        """
         now = time.monotonic()
         if now < self.last_reload + RELOAD_GAP:
             return self.last_reload + RELOAD_GAP - now
         status = await self._agent.status()
-        if status.old_generations < MOST_GENERATIONS:
+        if status.old_generations == 0 or (status.old_generations < MOST_GENERATIONS and not serial):
             return 0.0
+        if serial:
+            return 0.2  # NGINX ends them after worker-shutdown-timeout
         if now < self.last_reload + OLDEST_LIVES:
             return 0.2
         await self._agent.retire(MOST_GENERATIONS - 1)

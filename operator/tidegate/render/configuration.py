@@ -43,6 +43,7 @@ from tidegate.render.upstreams import (
     tls_directives,
 )
 
+BROTLI = "ngx_http_brotli_filter_module.so"
 HEADERS_MORE = "ngx_http_headers_more_filter_module.so"
 MIB = 1024 * 1024
 PEM_FOLDER = "tls/backends"  # below the run directory: certificates and keys that policies name
@@ -257,12 +258,15 @@ class Configuration:
 
     @property
     def open_files(self) -> int:
-        return self.runtime.open_files
+        """Of one worker: what is asked for, as far as the system allows it."""
+        wanted = self.settings.tuning.open_files
+        return min(wanted, self.runtime.open_files) if wanted else self.runtime.open_files
 
     @property
     def connections(self) -> int:
         """Connections of one worker: what is asked for, as far as files may be open."""
-        return max(256, min(self.settings.connections, self.runtime.open_files - 64))
+        files = self.open_files
+        return max(256, min(self.settings.connections or files * 3 // 4, files - 64))
 
     @property
     def shutdown_timeout(self) -> int:
@@ -275,7 +279,9 @@ class Configuration:
     @property
     def modules(self) -> tuple[str, ...]:
         features = self.runtime.features
-        return features.modules + (features.stream_modules if self.stream else ())
+        optional = (BROTLI,) if self.settings.brotli else ()
+        found = tuple(file for name in optional for file in features.optional if file.endswith(f"/{name}"))
+        return features.modules + found + (features.stream_modules if self.stream else ())
 
     @property
     def stream(self) -> StreamBlock | None:
@@ -386,6 +392,7 @@ class Configuration:
                     "log_variables": self._log_variables_wanted,
                     "log_default_backend": settings.log_default_backend,
                     "common_snippet": bool(settings.location_snippet),
+                    **({"limit_by": settings.limit_by} if settings.limit_by else {}),
                 },
                 "balancer": {
                     "tries": settings.tries,
@@ -691,7 +698,21 @@ class Configuration:
 
     @property
     def map_hash_bucket_size(self) -> int:
-        return bucket_size(self.unlogged_uris, 128)
+        return bucket_size(self.unlogged_uris, max(128, self.settings.tuning.map_bucket))
+
+    @property
+    def hash_sizes(self) -> list[tuple[str, int]]:
+        """NGINX does not start with a table that is too small, so what is asked for is a lower bound."""
+        tuning = self.settings.tuning
+        names = [name for server in self.servers for name in server.names if not name.startswith("~")]
+        room = sum(len(name) for name in names)
+        return [
+            ("server_names_hash_max_size", max(1024, tuning.names_max, 1 << room.bit_length())),
+            ("server_names_hash_bucket_size", bucket_size(names, max(128, tuning.names_bucket))),
+            ("variables_hash_max_size", max(2048, tuning.variables_max)),
+            ("variables_hash_bucket_size", bucket_size((), max(256, tuning.variables_bucket))),
+            ("map_hash_bucket_size", self.map_hash_bucket_size),
+        ]
 
     @property
     def _log_variables_wanted(self) -> str | bool:

@@ -227,6 +227,25 @@ class MimeType:
         return text
 
 
+_MASK: Final = re.compile("[01]{1,1024}")
+
+
+@dataclass(frozen=True)
+class CpuAffinity:
+    """Masks of cores, one a worker; `auto` shares the cores out, those of one mask if it is followed by one."""
+
+    @property
+    def allowed(self) -> str:
+        return "auto, auto and a mask, or masks of the digits 0 and 1, separated by spaces; or nothing"
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        words = tuple(word for word in text.split(" ") if word)
+        masks = words[1:] if words[:1] == ("auto",) else words
+        if not all(_MASK.fullmatch(mask) and "1" in mask for mask in masks) or (masks != words and len(masks) > 1):
+            raise InvalidValue(text, self.allowed)
+        return words
+
+
 @dataclass(frozen=True)
 class WorkerCount:
     """The number of worker processes; `auto` is None: one per core."""

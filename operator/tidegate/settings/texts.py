@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from tidegate.settings.types import InvalidValue, has_control, reject_control
+from tidegate.settings.variables import unknown_variable
 
 _BASIC: Final = r"A-Za-z0-9\-._~/:"
 
@@ -164,16 +165,22 @@ class ServiceName:
 class HashExpression:
     """Text with NGINX variables to hash on, such as `$request_uri` or `${a}-b`.
 
-    An expression with a `$` or brace that opens no variable is a misfit: NGINX would refuse it.
+    An expression with a `$` or brace that opens no variable is a misfit: NGINX would refuse it. With `known` its
+    variables have to be those of HTTP requests, and there has to be one.
     """
+
+    known: bool = False
 
     @property
     def allowed(self) -> str:
-        return f"text with NGINX variables, of {CharClass.NGXVAR.words}"
+        known = ", at least one and each known to NGINX" if self.known else ""
+        return f"text with NGINX variables{known}, of {CharClass.NGXVAR.words}"
 
     def parse(self, text: str) -> str:
         if not CharClass.NGXVAR.matches(text):
             raise InvalidValue(text, self.allowed)
+        if self.known and ("$" not in text or unknown_variable(text)):
+            raise InvalidValue(text, self.allowed, misfit=True)
         if not has_sound_variables(text):
             raise InvalidValue(text, self.allowed, misfit=True)
         return text
@@ -263,6 +270,22 @@ def compiles(pattern: str) -> bool:
     except (re.error, OverflowError, RecursionError):
         return False
     return True
+
+
+@dataclass(frozen=True)
+class OptionalPattern:
+    """A regular expression, or nothing."""
+
+    @property
+    def allowed(self) -> str:
+        return "a regular expression of at most 2000 characters, or nothing"
+
+    def parse(self, text: str) -> str:
+        reject_control(text, self.allowed)
+        pattern = text.strip(" ")
+        if len(pattern) > 2000 or not compiles(pattern):
+            raise InvalidValue(text, self.allowed, misfit=True)
+        return pattern
 
 
 class Pair(NamedTuple):

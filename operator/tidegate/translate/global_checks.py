@@ -8,7 +8,7 @@ from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings
 from tidegate.settings.setting import AnySetting
-from tidegate.translate.options import HEADERS_MORE, Options
+from tidegate.translate.options import BROTLI, HEADERS_MORE, Options
 
 
 def about(settings: GlobalSettings, setting: AnySetting, reason: str, message: str) -> Finding:
@@ -34,5 +34,10 @@ def _findings(settings: GlobalSettings, options: Options) -> Iterator[Finding]:
         yield about(settings, cm.BIND_ADDRESS, "NoEffect", "the addresses to listen on are given by --http-address")
     if settings.get(cm.ADD_HEADERS) and not options.nginx.has(HEADERS_MORE):
         yield lacks(settings, cm.ADD_HEADERS, HEADERS_MORE, "libnginx-mod-http-headers-more-filter")
+    if settings.get(cm.ENABLE_BROTLI) and not options.nginx.has(BROTLI):
+        yield lacks(settings, cm.ENABLE_BROTLI, BROTLI, "libnginx-mod-http-brotli-filter")
+    limit = options.nginx.open_files
+    if 0 < limit < settings.get(cm.MAX_WORKER_OPEN_FILES):
+        yield about(settings, cm.MAX_WORKER_OPEN_FILES, "NoEffect", f"the system allows {limit}, which is used")
     if settings.get(cm.DEBUG_CONNECTIONS) and not options.nginx.debug:
         yield about(settings, cm.DEBUG_CONNECTIONS, "NginxLacks", "this NGINX was built without its debugging log")

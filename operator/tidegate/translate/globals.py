@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from tidegate.model import Globals, Policy, StreamSettings, Upstream
+from tidegate.model import Globals, Policy, StreamSettings, Tuning, Upstream
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings
 from tidegate.translate.answers import default_rewrites
+from tidegate.translate.backends import hash_parts
+from tidegate.translate.compression import brotli, gzip
 from tidegate.translate.header_sets import NO_HEADERS, HeaderSets
 from tidegate.translate.logs import (
     access_log,
@@ -95,6 +97,25 @@ def stream_settings(settings: GlobalSettings, options: Options) -> StreamSetting
     )
 
 
+def tuning(settings: GlobalSettings) -> Tuning:
+    get = settings.get
+    return Tuning(
+        cpu_affinity=get(cm.WORKER_CPU_AFFINITY),
+        open_files=get(cm.MAX_WORKER_OPEN_FILES),
+        map_bucket=get(cm.MAP_HASH_BUCKET_SIZE),
+        names_max=get(cm.SERVER_NAME_HASH_MAX_SIZE),
+        names_bucket=get(cm.SERVER_NAME_HASH_BUCKET_SIZE),
+        variables_max=get(cm.VARIABLES_HASH_MAX_SIZE),
+        variables_bucket=get(cm.VARIABLES_HASH_BUCKET_SIZE),
+    )
+
+
+def limit_by(settings: GlobalSettings) -> tuple[str, ...]:
+    """Nothing for the client's address, which the data plane takes on a short way."""
+    parts = hash_parts(settings.get(cm.LIMIT_CONN_ZONE_VARIABLE))
+    return () if parts == ("$binary_remote_addr",) else parts
+
+
 def translate_globals(settings: GlobalSettings, options: Options, headers: HeaderSets = NO_HEADERS) -> Globals:
     """Everything that is one value for the whole data plane."""
     get = settings.get
@@ -109,7 +130,7 @@ def translate_globals(settings: GlobalSettings, options: Options, headers: Heade
         tries=get(cm.PROXY_NEXT_UPSTREAM_TRIES),
         workers=get(cm.WORKER_PROCESSES) or 0,
         shutdown_timeout=get(cm.WORKER_SHUTDOWN_TIMEOUT) / 1000,
-        connections=get(cm.MAX_WORKER_CONNECTIONS) or 16384,
+        connections=get(cm.MAX_WORKER_CONNECTIONS),
         keep_alive=get(cm.KEEP_ALIVE),
         keep_alive_requests=get(cm.KEEP_ALIVE_REQUESTS),
         client_header_buffer_size=get(cm.CLIENT_HEADER_BUFFER_SIZE),
@@ -166,6 +187,11 @@ def translate_globals(settings: GlobalSettings, options: Options, headers: Heade
         log_escape=log_escape(settings),
         error_log_level=get(cm.ERROR_LOG_LEVEL),
         stream=stream_settings(settings, options),
+        gzip=gzip(settings),
+        brotli=brotli(settings, options),
+        tuning=tuning(settings),
+        serial_reloads=get(cm.ENABLE_SERIAL_RELOADS),
+        limit_by=limit_by(settings),
         error_log=error_log(settings),
         debug_connections=debug_connections(settings, options),
         main_snippet=get(cm.MAIN_SNIPPET),

@@ -13,6 +13,7 @@ DEFAULT_PREFIX = "nginx.ingress.kubernetes.io"
 
 
 HEADERS_MORE = "ngx_http_headers_more_filter_module.so"
+BROTLI = "ngx_http_brotli_filter_module.so"
 
 
 class NginxFacts(msgspec.Struct, frozen=True):
@@ -20,6 +21,7 @@ class NginxFacts(msgspec.Struct, frozen=True):
 
     modules: tuple[str, ...] | None = None  # names of files, such as `ngx_http_geoip2_module.so`
     debug: bool = True  # whether it was built with its debugging log
+    open_files: int = 0  # that a worker may have; 0: not known
     wildcard: bool = True  # whether it is told to listen on all addresses
 
     def has(self, module: str) -> bool:

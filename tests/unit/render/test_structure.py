@@ -161,6 +161,7 @@ def check(given_: Wanted, folder: Path) -> None:
     boot, expected = boot_values(conf), boot_values(model.conf())
     for values in (boot, expected):
         values["router"].pop("log_variables")
+        values["router"].pop("limit_by", None)
     assert boot == expected
     unescaped = {arg.replace("\\\\", "\\") for item in walk(found) for arg in item.args}
     for text in texts_of(given_.settings):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from tidegate.findings import ObjectKey, Severity
 from tidegate.resources.model import ConfigMap, Metadata
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
+from tidegate.settings import global_settings
 from tidegate.settings.resolve import GlobalSettings, read_configmap
-from tidegate.settings.setting import OriginKind, Risk
+from tidegate.settings.setting import OriginKind, Risk, Support
 
 KEY = ObjectKey("ConfigMap", "ingress", "config")
 
@@ -92,7 +95,9 @@ def test_unknown_and_dead_keys_are_only_mentioned() -> None:
     assert settings.values == {}
 
 
-def test_a_key_that_is_not_supported_yet_is_a_warning() -> None:
+def test_a_key_that_is_not_supported_yet_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    unsupported = dataclasses.replace(cm.USE_GZIP, support=Support.NOT_YET)
+    monkeypatch.setattr(global_settings, "find_configmap_key", lambda _: unsupported)
     _, findings = read(use_gzip="true")
     assert findings == [("data[use-gzip]", Severity.WARNING, "NotYetSupported")]
 

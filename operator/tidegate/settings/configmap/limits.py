@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tidegate.settings.family import Family
-from tidegate.settings.setting import Becomes, Scope, Support
+from tidegate.settings.setting import Becomes, Scope
 from tidegate.settings.texts import HashExpression
 from tidegate.settings.types import LiteralInt
 
@@ -19,8 +19,7 @@ LIMIT_CONN_STATUS_CODE: Final = _FAMILY.setting(
 )
 LIMIT_CONN_ZONE_VARIABLE: Final = _FAMILY.setting(
     "limit-conn-zone-variable",
-    HashExpression(),
+    HashExpression(known=True),
     "$binary_remote_addr",
-    "What counts as one client for all limits.",
-    support=Support.NOT_YET,
+    "What counts as one client for all limits. A request for which it is empty is not limited.",
 )
