@@ -5,6 +5,7 @@ ARG BASE=debian:trixie-slim
 
 FROM ${BASE} AS build
 ARG TARGETARCH
+LABEL dev.tidegate.stage=build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 COPY scripts/trixie-rootfs.sh scripts/image-system.sh scripts/keep-running.sh /build/
 RUN bash /build/image-system.sh
@@ -13,6 +14,7 @@ RUN bash /build/image-system.sh finish && rm -rf /build
 
 # In one layer: what was removed above takes no room.
 FROM scratch
+LABEL dev.tidegate.stage=image
 COPY --from=build / /
 ENV PATH=/opt/tidegate/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONUNBUFFERED=1 \

@@ -88,5 +88,7 @@ if ! docker build --network "$network" --build-arg "BASE=$base" --build-arg "TAR
     tail -n 40 "$work/build.log" >&2
     die "docker could not build it; all of its words are in $work/build.log"
 fi
+# What no tag names any more: the first stage, and images that this one takes the place of.
+docker image prune --force --filter label=dev.tidegate.stage >/dev/null
 size=$(docker image inspect -f '{{.Size}}' "$tag")
 say "$tag: $((size / 1000000)) MB, built in $((EPOCHSECONDS - start)) s"

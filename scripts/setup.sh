@@ -19,6 +19,15 @@ PACKAGES=(
     haproxy wrk nghttp2-client              # peers and load of the benchmarks
 )
 SERVICES=(nginx haproxy)                    # what Debian starts when it installs them
+# `setup.sh e2e`: a container engine too, for a kind cluster.
+if [[ ${1:-} == e2e ]]; then
+    for program in dockerd containerd ctr runc iptables curl; do
+        command -v "$program" >/dev/null && continue
+        PACKAGES+=(docker.io containerd runc iptables curl)
+        SERVICES+=(docker containerd)
+        break
+    done
+fi
 POLICY=/usr/sbin/policy-rc.d
 APT_LOG=.cache/apt.log
 MARK="# Written by Tidegate's scripts/setup.sh while it installs packages."

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import yaml
@@ -153,6 +153,8 @@ def plain_environment(home: Path) -> dict[str, str]:
 
 class Up:
     """`tidegate up` on a folder of its own; started and stopped as often as a test likes."""
+
+    address = "127.0.0.1"
 
     def __init__(self, *flags: str, workers: int = 2, binary: str | Path = "nginx") -> None:
         self.base = Path(tempfile.mkdtemp(prefix="tgu", dir="/tmp"))
@@ -347,11 +349,18 @@ class Up:
         return not self.nginx() and not alive and not [path for path in self.run.iterdir() if path.is_socket()]
 
 
+class Entrance(Protocol):
+    """Where requests go."""
+
+    address: str
+    http: int
+
+
 @dataclass
 class Load:
     """Requests one after the other until told to end, half of them on kept connections; bounded in number."""
 
-    up: Up
+    up: Entrance
     host: str
     path: str = "/"
     good: int = 0
@@ -384,7 +393,7 @@ class Load:
             if self._end.is_set():
                 break
             if connection is None:
-                connection = http.client.HTTPConnection("127.0.0.1", self.up.http, timeout=10)
+                connection = http.client.HTTPConnection(self.up.address, self.up.http, timeout=10)
             fresh = connection.sock is None
             try:
                 connection.request("GET", self.path, headers={"Host": self.host})

@@ -83,10 +83,10 @@ labels:
 {{- printf "%s:%s" $name (default .Chart.AppVersion $image.tag) }}{{ with $image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
-{{/* A release of this chart or anybody else may own an object of the whole cluster: (list . KIND NAME API) is "true" when it is ours to make. */}}
+{{/* Somebody else may have made an object already: (list . KIND NAME API), and NAMESPACE if it has one, is "true" when it is ours to make. */}}
 {{- define "tidegate.ours" -}}
 {{- $root := index . 0 }}
-{{- $found := lookup (index . 3) (index . 1) "" (index . 2) }}
+{{- $found := lookup (index . 3) (index . 1) (gt (len .) 4 | ternary (last .) "") (index . 2) }}
 {{- if not $found -}}
 true
 {{- else }}

@@ -1,0 +1,221 @@
+"""A release in a real cluster: traffic from outside through the node's port, whatever rolls, scales or is killed.
+
+The tests build on each other, in this order: one release lives from the first to the last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from cluster import (
+    CONTROLLER,
+    HOST,
+    NAMESPACE,
+    NODE,
+    RELEASE,
+    SHOP,
+    Outside,
+    admin,
+    apply,
+    backend,
+    eventually,
+    get,
+    helm,
+    ingress,
+    inside,
+    is_ready,
+    kubectl,
+    load,
+    objects,
+    pods,
+    ready_pods,
+    restarts,
+    run,
+)
+
+before: set[str] = set()
+
+
+@pytest.fixture(scope="module")
+def outside() -> Iterator[Outside]:
+    """Two pods of the release, and a shop with two backends."""
+    kubectl("create", "namespace", SHOP)
+    before.update(objects())
+    helm("install", replicaCount=2)
+    try:
+        apply(*backend(), ingress("shop", HOST))
+        kubectl("-n", SHOP, "rollout", "status", "deployment/echo", "--timeout=120s")
+        yield Outside()
+    finally:
+        for one in pods():
+            name = one["metadata"]["name"]
+            for container in ("operator", "nginx"):
+                print(f"== {name} {container}")
+                said = kubectl("-n", NAMESPACE, "logs", name, "-c", container, "--tail=60", check=False)
+                print("\n".join(line for line in said.splitlines() if "HTTP/1.1" not in line))
+
+
+def test_an_ingress_is_served_to_clients_outside_and_gets_its_address_and_an_event(outside: Outside) -> None:
+    outside.serves()
+    status, body = outside.ask()
+    assert (status, json.loads(body)["path"]) == (200, "/")
+    assert outside.ask("unknown.test")[0] == 404
+    address = get("service", CONTROLLER)["spec"]["clusterIP"]
+    eventually(lambda: get("ingress", "shop", SHOP)["status"].get("loadBalancer") == {"ingress": [{"ip": address}]})
+    wanted = ("--field-selector", "involvedObject.name=shop,reason=Applied", "-o", "name")
+    eventually(lambda: kubectl("-n", SHOP, "get", "events", *wanted))
+
+
+def test_the_webhook_refuses_what_the_program_would(outside: Outside) -> None:
+    conflict = ingress("other", HOST)
+
+    def refused() -> bool:
+        words = ("apply", "--dry-run=server", "-f", "-")
+        return "denied the request" in kubectl(*words, stdin=json.dumps(conflict), check=False)
+
+    eventually(refused, "the webhook names a conflict of host and path")
+    assert f"{SHOP}/shop" in apply(conflict, check=False)
+
+
+def test_changes_are_in_force_on_every_pod(outside: Outside) -> None:
+    apply(ingress("more", "more.test", limit_rps="1000"))
+    for pod in ready_pods(2):
+        eventually(lambda pod=pod: any(one["host"] == "more.test" for one in admin(pod, "/api/v1/routes")))
+    outside.serves("more.test")
+    kubectl("-n", SHOP, "delete", "ingress", "more")
+    outside.serves("more.test", 404)
+
+
+def test_backends_that_roll_cost_no_request(outside: Outside) -> None:
+    with load(outside) as clients:
+        kubectl("-n", SHOP, "rollout", "restart", "deployment/echo")
+        kubectl("-n", SHOP, "rollout", "status", "deployment/echo", "--timeout=120s")
+        eventually(lambda: len(pods("app=echo", SHOP)) == 2)
+        clients.more(200)
+    assert clients.failures == []
+
+
+def test_scaling_to_three_pods_and_back_costs_no_request(outside: Outside) -> None:
+    with load(outside) as clients:
+        kubectl("-n", NAMESPACE, "scale", f"deployment/{CONTROLLER}", "--replicas=3")
+        for pod in ready_pods(3):
+            assert any(one["host"] == HOST for one in admin(pod, "/api/v1/routes"))
+        clients.more(200)
+        kubectl("-n", NAMESPACE, "scale", f"deployment/{CONTROLLER}", "--replicas=2")
+        ready_pods(2)
+        clients.more(200)
+    assert clients.failures == []
+
+
+def test_an_operator_that_is_killed_comes_back_without_its_pod_becoming_unready(outside: Outside) -> None:
+    victim = ready_pods(2)[0]
+    name = victim["metadata"]["name"]
+    with load(outside) as clients:
+        inside(victim, "operator", KILL_OPERATOR)
+        eventually(lambda: "starting it again" in kubectl("-n", NAMESPACE, "logs", name, "-c", "operator"))
+        apply(ingress("after", "after.test"))
+        eventually(lambda: _routes(victim, "after.test"))
+        clients.more(100)
+    assert clients.failures == []
+    after = get("pod", name)
+    assert (restarts(after), is_ready(after)) == (restarts(victim), True)
+    kubectl("-n", SHOP, "delete", "ingress", "after")
+
+
+KILL_OPERATOR = """
+for folder in /proc/[0-9]*; do
+    pid=${folder#/proc/}
+    case $(tr '\\0' ' ' <$folder/cmdline 2>/dev/null) in
+    '/opt/tidegate/bin/python /opt/tidegate/bin/tidegate run '*) kill -9 $pid ;;
+    esac
+done
+"""
+
+
+def _routes(pod: dict[str, object], host: str) -> bool:
+    try:
+        return any(one["host"] == host for one in admin(pod, "/api/v1/routes"))
+    except AssertionError:
+        return False  # it is still away
+
+
+def test_an_nginx_that_is_killed_comes_back_in_its_container(outside: Outside) -> None:
+    victim = ready_pods(2)[0]
+    name = victim["metadata"]["name"]
+    with load(outside) as clients:
+        inside(victim, "nginx", "kill -9 $(cat /run/tidegate/nginx.pid)")
+        eventually(lambda: "NGINX is back" in kubectl("-n", NAMESPACE, "logs", name, "-c", "nginx"))
+        clients.more(200)
+    assert len(clients.failures) <= 4, clients.failures  # those in flight
+    assert restarts(get("pod", name)) == restarts(victim)
+
+
+def test_an_nginx_container_that_dies_serves_the_last_state_again_by_itself(outside: Outside) -> None:
+    victim = ready_pods(2)[0]
+    name = victim["metadata"]["name"]
+    wanted = victim["status"]["containerStatuses"]
+    container = next(one["containerID"] for one in wanted if one["name"] == "nginx").partition("//")[2]
+    run(
+        "docker",
+        "exec",
+        NODE,
+        "sh",
+        "-c",
+        f"kill -9 $(ctr -n k8s.io tasks list | awk '$1 == \"{container}\" {{print $2}}')",
+    )
+    eventually(lambda: restarts(get("pod", name))["nginx"] == restarts(victim)["nginx"] + 1)
+    assert restarts(get("pod", name))["operator"] == restarts(victim)["operator"]
+    ready_pods(2)
+    outside.serves()
+    apply(ingress("later", "later.test"))
+    eventually(lambda: _routes(victim, "later.test"))
+    outside.serves("later.test")
+    kubectl("-n", SHOP, "delete", "ingress", "later")
+
+
+def test_an_upgrade_costs_no_request_while_backends_roll_too(outside: Outside) -> None:
+    former = {one["metadata"]["name"] for one in ready_pods(2)}
+    with load(outside) as clients:
+        kubectl("-n", SHOP, "rollout", "restart", "deployment/echo")
+        helm("upgrade", replicaCount=2, podAnnotations={"upgrade": "1"}, config={"keep-alive": "30"})
+        kubectl("-n", SHOP, "rollout", "status", "deployment/echo", "--timeout=120s")
+        selector = ("-l", "app.kubernetes.io/component=controller", "-o", "name")
+        eventually(lambda: len(kubectl("-n", NAMESPACE, "get", "pods", *selector).split()) == 2, "old pods end")
+        clients.more(200)
+    assert clients.failures == []
+    assert not former & {one["metadata"]["name"] for one in ready_pods(2)}
+
+
+def test_a_class_of_somebody_elses_is_used_and_not_fought_over(outside: Outside) -> None:
+    """A second release beside the first: it makes all its own but the class and the definitions."""
+    other = "tidegate-other"
+    values = json.dumps({"controller": {"replicaCount": 0}})
+    words = ("--namespace", other, "--create-namespace", "--values", "-")
+    run("helm", "install", other, "charts/tidegate", *words, stdin=values)
+    owner = get("ingressclass", "nginx")["metadata"]["annotations"]["meta.helm.sh/release-name"]
+    assert owner == RELEASE
+    run("helm", "uninstall", other, "--namespace", other, "--wait")
+    kubectl("delete", "namespace", other)
+    assert get("ingressclass", "nginx")["spec"]["controller"] == "k8s.io/ingress-nginx"
+
+
+def test_uninstalling_leaves_nothing_but_what_is_meant_to_stay(outside: Outside) -> None:
+    kubectl("delete", "namespace", SHOP)
+    run("helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout", "120s")
+    kubectl("-n", NAMESPACE, "wait", "--for=delete", "pod", "--all", "--timeout=120s")
+    every_namespace = {
+        f"namespaces//{NAMESPACE}",
+        f"configmaps/{NAMESPACE}/kube-root-ca.crt",
+        f"serviceaccounts/{NAMESPACE}/default",
+    }
+    stays = {"ingressclasses.networking.k8s.io//nginx", *_definitions(), *every_namespace}
+    eventually(lambda: objects() - before == stays, f"what stays is {stays}")
+
+
+def _definitions() -> set[str]:
+    names = kubectl("get", "crd", "-o", "jsonpath={.items[*].metadata.name}").split()
+    return {
+        f"customresourcedefinitions.apiextensions.k8s.io//{name}" for name in names if name.endswith("tidegate.dev")
+    }
