@@ -183,6 +183,14 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     snippet: bool = False  # lines of the policy run before redirects, rewrites and the choice of an endpoint
 
 
+class ClientRules(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What follows from a client's certificate, once NGINX has looked at it."""
+
+    match: str = ""  # a pattern that its subject must match
+    error_page: str = ""  # a path, `@location` or URL for clients that are refused
+    forward: bool = False  # whether backends get the certificate itself
+
+
 class Host(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Everything a request for one name can meet.
 
@@ -197,6 +205,9 @@ class Host(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     app_root: str = ""
     alias_of: str = ""
     profile: str = ""  # digest of the server profile it needs; `_`: the catch-all server has to name it
+    guarded: bool = False  # whether that profile verifies clients: such a host is served nowhere else
+    closed: int = 0  # answer everything with this status
+    client: ClientRules | None = None
     redirect_to: str = ""
     redirect_status: int = 0
 
@@ -539,10 +550,25 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     location_snippet: tuple[Directive, ...] = ()
 
 
+VerifyMode = Literal["on", "off", "optional", "optional_no_ca"]
+
+
+class Verification(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """How certificates of clients are verified. `authorities` and `revocations` name PEM files by digest."""
+
+    authorities: str
+    revocations: str = ""
+    depth: int = 1
+    mode: VerifyMode = "on"
+
+
 class ServerProfile(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What needs a native `server` of its own: lines of a server snippet."""
+    """What needs a native `server` of its own: verified clients, ciphers, lines of a server snippet."""
 
     snippet: tuple[Directive, ...] = ()
+    verification: Verification | None = None
+    ciphers: str = ""  # empty: the global ones
+    prefer_server_ciphers: bool | None = None  # None: as globally
 
     @property
     def digest(self) -> str:

@@ -131,7 +131,8 @@ function _M.compile(record)
     end
   end
   add_slash_redirects(self)
-  if not self.regex and not next(self.exact) and self.root and self.longest == 1 then
+  self.strict = self.guarded or self.closed or self.client ~= nil -- whether it lets everybody in
+  if not self.strict and not self.regex and not next(self.exact) and self.root and self.longest == 1 then
     self.only = self.root -- one route takes everything: the URI need not be looked at
   end
   record.routes = nil

@@ -8,6 +8,7 @@ local affinity = require "tidegate.affinity"
 local backends = require "tidegate.backend"
 local calls = require "tidegate.calls"
 local canary = require "tidegate.canary"
+local clients = require "tidegate.clients"
 local contexts = require "tidegate.context"
 local cors = require "tidegate.cors"
 local external_auth = require "tidegate.external_auth"
@@ -448,8 +449,9 @@ local function host_of(context, name)
   return host
 end
 
--- To be run in the rewrite phase of the outer location.
-function _M.rewrite()
+-- To be run in the rewrite phase of the outer location. `server` is the digest of the profile of the native server that
+-- this is, nil for the catch-all.
+function _M.rewrite(server)
   store.sync()
   local context = contexts.new()
   local name = variable("host")
@@ -472,6 +474,12 @@ function _M.rewrite()
   local route, uri = host.only, nil
   if not route or not route.plain or host.app_root or host.name == "_" then
     uri = variable("uri")
+    if host.strict then
+      local status = clients.refusal(host, name, server)
+      if status then
+        return leave_bare(context, status)
+      end
+    end
     if host.redirect_to then
       return redirect_to_host(context, host)
     end

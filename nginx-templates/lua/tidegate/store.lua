@@ -132,7 +132,7 @@ local function choose_record(name, text)
     end
   end
   if not in_its_server(name, record) then
-    return { name = record.name, routes = { { match = "prefix", path = "/", status = 503 } } }
+    return { name = record.name, routes = { { match = "prefix", path = "/", status = 421 } } }
   end
   local known = known_policies(name)
   for _, route in ipairs(record.routes) do

@@ -23,7 +23,7 @@ from tidegate.apply.memo import Content
 from tidegate.apply.pusher import Pusher
 from tidegate.apply.records import Record, built_in_backend, data_size, in_order, needs_of, policies_of
 from tidegate.apply.revisions import Revisions
-from tidegate.apply.servers import same_places, with_policies
+from tidegate.apply.servers import loses_verification, same_places, with_policies
 from tidegate.apply.streams import Listeners, StreamFiles
 from tidegate.model import Globals, Listener, Passthrough, Policy, Server, Stream
 from tidegate.render.configuration import MIB, Capacity, Runtime
@@ -423,6 +423,13 @@ class Applier:
         """Those that records of these hosts name now."""
         return set[str]().union(*(policies_of(self._pusher.values.get(f"h:{name}")) for name in names))
 
+    def _sessions(self, servers: dict[str, Server]) -> int:
+        """Which TLS sessions may go on: those of before, unless clients are now verified in another way."""
+        if self.loader.loaded is None:
+            return int(time.time())
+        content = self.loader.loaded.content
+        return content.sessions + loses_verification(content.servers, servers)
+
     def _unfit(self, content: Content) -> list[Record]:
         """What takes the place of records by which workers with this configuration cannot serve."""
         values = self._pusher.values
@@ -438,7 +445,13 @@ class Applier:
             for digest, server in self._servers_to_load.items()
         }
         content = Content(
-            self._settings, policies, self._policy_users, self._capacity, servers, tuple(sorted(listeners))
+            self._settings,
+            policies,
+            self._policy_users,
+            self._capacity,
+            servers,
+            tuple(sorted(listeners)),
+            self._sessions(servers),
         )
         if self.loader.loaded is not None:
             await self._pusher.offer(self._unfit(content))

@@ -174,6 +174,7 @@ class Loader:
                 content.users,
                 content.servers,
                 content.listeners,
+                content.sessions,
             )
         )
 

@@ -16,7 +16,10 @@ from tidegate.render.configuration import Capacity
 
 
 class Content(msgspec.Struct, frozen=True, dict=True):
-    """Everything that a configuration is rendered from, but for where it runs. `users`: routes by policy."""
+    """Everything that a configuration is rendered from, but for where it runs. `users`: routes by policy.
+
+    Clients resume TLS sessions only within one number of `sessions`.
+    """
 
     globals: Globals
     policies: dict[str, Policy]
@@ -24,6 +27,7 @@ class Content(msgspec.Struct, frozen=True, dict=True):
     capacity: Capacity
     servers: dict[str, Server] = {}
     listeners: tuple[Listener, ...] = ()
+    sessions: int = 0
 
     @cached_property
     def _places(self) -> dict[str, str]:

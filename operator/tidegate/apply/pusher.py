@@ -12,7 +12,7 @@ import msgspec
 
 from tidegate.apply.dataplane import DataPlane, DataPlaneError, PushResult, VersionConflictError
 from tidegate.apply.frames import Transaction, encode
-from tidegate.apply.records import Record
+from tidegate.apply.records import Record, needs_of
 from tidegate.apply.statefile import StateFile
 
 log = logging.getLogger("tidegate.apply")
@@ -68,11 +68,17 @@ class Pusher:
             await self._send(encode(transaction))
 
     def with_former(self, record: Record) -> dict[str, bytes | None]:
-        """The record, and before it, for workers without its policies, the one it takes the place of."""
+        """The record, and before it, for workers without its policies, the one it takes the place of.
+
+        Beside a guarded record there is none that is not: no worker may find a way around the guard.
+        """
         former = self.values.get(record.key)
         if not (record.policies or record.profile) or former is None or former == record.value:
             return {record.key: record.value}
-        return {**self._kept_beside(record.key, former), record.key: record.value}
+        kept = self._kept_beside(record.key, former)
+        if record.guarded:
+            kept = {key: _guarded_only(rows) for key, rows in kept.items()}
+        return {**kept, record.key: record.value}
 
     def _kept_beside(self, key: str, value: bytes) -> dict[str, bytes | None]:
         """The operation that lets workers choose this value where what stands under the key does not fit them."""
@@ -129,3 +135,11 @@ class Pusher:
 
     async def close(self) -> None:
         await self.plane.close()
+
+
+def _guarded_only(rows: bytes | None) -> bytes | None:
+    """Those of encoded records that demand a server which verifies clients; None for none."""
+    found = [
+        row for row in msgspec.json.decode(rows or b"[]", type=list[msgspec.Raw]) if needs_of("", bytes(row)).guarded
+    ]
+    return msgspec.json.encode(found) if found else None

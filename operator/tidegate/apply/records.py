@@ -14,19 +14,23 @@ GLOBALS = "n:globals"
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One record; `policies` are digests that workers must know before they see it, `profile` that of its server."""
+    """One record; `policies` are digests that workers must know before they see it, `profile` that of its server.
+
+    `guarded`: that server verifies clients, and nothing less will do.
+    """
 
     key: str
     value: bytes | None
     policies: frozenset[str] = frozenset()
     profile: str = ""
+    guarded: bool = False
 
 
 def host_record(name: str, host: Host | None) -> Record:
     if host is None:
         return Record(f"h:{name}", None)
     policies = frozenset(route.policy for route in host.routes if route.policy)
-    return Record(f"h:{name}", msgspec.json.encode(host), policies, host.profile)
+    return Record(f"h:{name}", msgspec.json.encode(host), policies, host.profile, host.guarded)
 
 
 def backend_record(name: str, backend: Backend | None) -> Record:
@@ -65,6 +69,7 @@ class _NeedsOnly(msgspec.Struct):
 
     routes: list[RoutePolicy] = []
     profile: str = ""
+    guarded: bool = False
 
 
 def needs_of(key: str, value: bytes | None) -> Record:
@@ -72,7 +77,8 @@ def needs_of(key: str, value: bytes | None) -> Record:
     if value is None or not value.startswith(b'{"name"') or not (b'"policy"' in value or b'"profile"' in value):
         return Record(key, value)
     needs = msgspec.json.decode(value, type=_NeedsOnly)
-    return Record(key, value, frozenset(route.policy for route in needs.routes if route.policy), needs.profile)
+    policies = frozenset(route.policy for route in needs.routes if route.policy)
+    return Record(key, value, policies, needs.profile, needs.guarded)
 
 
 def policies_of(value: bytes | None) -> frozenset[str]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from msgspec.structs import replace
 
 from tidegate.apply.records import Record
-from tidegate.model import CATCH_ALL, Server
+from tidegate.model import CATCH_ALL, Server, Verification
 
 
 def placement(servers: Mapping[str, Server]) -> dict[str, str]:
@@ -24,6 +24,22 @@ def fits(record: Record, places: Mapping[str, str], servers: Mapping[str, Server
     place = places.get(record.key[2:], "") if record.key.startswith("h:") else ""
     known = policies if place in ("", CATCH_ALL) else servers[place].policies
     return record.policies.issubset(known) and record.profile in ("", place)
+
+
+def verifications(servers: Mapping[str, Server]) -> dict[str, Verification]:
+    """For each host whose clients are verified, how."""
+    return {
+        name: server.profile.verification
+        for server in servers.values()
+        if server.profile.verification is not None
+        for name in server.hosts
+    }
+
+
+def loses_verification(former: Mapping[str, Server], servers: Mapping[str, Server]) -> bool:
+    """Whether some host's clients are no longer verified as they were: TLS sessions made before must not be resumed."""
+    now = verifications(servers)
+    return any(now.get(name) != verification for name, verification in verifications(former).items())
 
 
 def same_places(one: Mapping[str, Server], other: Mapping[str, Server]) -> bool:

@@ -28,7 +28,7 @@ from tidegate.render.questions import (
     questions_of,
 )
 from tidegate.render.quoting import is_used, quote_variables
-from tidegate.render.servers import NativeServer, native_servers
+from tidegate.render.servers import NativeServer, client_headers, native_servers
 from tidegate.render.snippets import complete
 from tidegate.render.streams import PassthroughServers, StreamBlock
 from tidegate.render.upstreams import (
@@ -47,7 +47,6 @@ BROTLI = "ngx_http_brotli_filter_module.so"
 HEADERS_MORE = "ngx_http_headers_more_filter_module.so"
 MIB = 1024 * 1024
 PEM_FOLDER = "tls/backends"  # below the run directory: certificates and keys that policies name
-CLIENT_CERTIFICATE_HEADERS = ("ssl-client-verify", "ssl-client-subject-dn", "ssl-client-issuer-dn", "ssl-client-cert")
 ZONE_NODE = 128  # bytes that one client takes in a limit zone (NGINX's slab for a key of up to 40 bytes)
 
 
@@ -233,6 +232,7 @@ class Configuration:
         policy_users: dict[str, int] | None = None,
         servers: dict[str, Server] | None = None,
         listeners: Sequence[Listener] = (),
+        sessions: int = 0,
     ) -> None:
         self.generation = generation
         self.settings = settings
@@ -242,6 +242,7 @@ class Configuration:
         self._policies = dict(sorted(policies.items()))
         self._servers = servers or {}
         self._listeners = tuple(sorted(listeners))
+        self._sessions = sessions
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.settings, name)
@@ -446,6 +447,12 @@ class Configuration:
     def servers(self) -> list[NativeServer]:
         return native_servers(self._servers)
 
+    @property
+    def session_cache(self) -> str:
+        """The name of the memory for TLS sessions; NGINX refuses a reload that changes the size under a name."""
+        size = self.settings.ssl_session_cache_size
+        return f"tidegate_{size}_{self._sessions}" if self._sessions else f"tidegate_{size}"
+
     # -- what is believed of a request --------------------------------------------------------------------------
 
     @property
@@ -508,7 +515,7 @@ class Configuration:
     def connection_header(self) -> str:
         return "" if self.settings.upstream_keepalive else "close"
 
-    def request_headers(self, policy: PolicyLocation | None) -> list[tuple[str, str]]:
+    def request_headers(self, policy: PolicyLocation | None, server: NativeServer) -> list[tuple[str, str]]:
         """What a backend is told of a request, and what no client may say: names and NGINX's texts of values."""
         own_host = policy is not None and policy.policy.own_host
         rows = [
@@ -529,14 +536,11 @@ class Configuration:
             # with a Connection header of its own no request is an upgrade, whatever it asks for
             rows += [("Upgrade", "$http_upgrade" if own else "$tidegate_upgrade")]
             rows += [("Connection", own or "$connection_upgrade")]
-        cleared = [
-            "HTTP2-Settings",
-            "Proxy",
-            *CLIENT_CERTIFICATE_HEADERS,
-        ]
+        rows += [("HTTP2-Settings", '""'), ("Proxy", '""')]
+        spellings = self.settings.underscores_in_headers and (policy is None or policy.module != "fastcgi")
+        rows += [(name, value or '""') for name, value in client_headers(server, underscores=spellings)]
         if policy is not None and policy.policy.auth:
-            cleared.append("Authorization")
-        rows += [(name, '""') for name in cleared]
+            rows.append(("Authorization", '""'))
         if self.settings.add_original_uri:
             rows.append(("X-Original-URI", "$request_uri"))
         rows = overridden(rows, ((name, quote_variables(value)) for name, value in self.settings.proxied_headers))
@@ -570,7 +574,7 @@ class Configuration:
         """How many headers some policy takes from an authentication service."""
         return max(len(policy.question_answers) for policy in self._policies.values())
 
-    def question_headers(self, question: QuestionLocation) -> list[tuple[str, str]]:
+    def question_headers(self, question: QuestionLocation, server: NativeServer) -> list[tuple[str, str]]:
         """What an authentication service is told of the client's request; all other headers are the client's own."""
         rows = [
             ("Host", "$tidegate_auth_host"),
@@ -587,7 +591,8 @@ class Configuration:
             ("X-Sent-From", "nginx-ingress-controller"),
             ("X-Auth-Request-Redirect", "$tidegate_auth_redirect"),
         ]
-        cleared = ["Proxy", *CLIENT_CERTIFICATE_HEADERS]
+        rows += client_headers(server, underscores=self.settings.underscores_in_headers)
+        cleared = ["Proxy"]
         if not self.settings.use_forwarded_headers:  # nobody but the client can have said so
             cleared += ["X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Uri", "X-Forwarded-Method"]
         return overridden([*rows, *((name, "") for name in cleared)], question.headers)
@@ -600,13 +605,12 @@ class Configuration:
     def mirror_upstreams(self) -> list[str]:
         return sorted({mirror.upstream for mirror in self.mirrors})
 
-    @property
-    def mirror_headers(self) -> list[tuple[str, str]]:
-        return copied_headers(self.request_headers(None))
+    def mirror_headers(self, server: NativeServer) -> list[tuple[str, str]]:
+        return copied_headers(self.request_headers(None, server))
 
-    def fastcgi_parameters(self, policy: PolicyLocation) -> list[Parameter]:
+    def fastcgi_parameters(self, policy: PolicyLocation, server: NativeServer) -> list[Parameter]:
         """What a FastCGI backend is told, headers included."""
-        return parameters(policy.policy.fastcgi, self.request_headers(policy))
+        return parameters(policy.policy.fastcgi, self.request_headers(policy, server))
 
     # -- policies -----------------------------------------------------------------------------------------------
 
@@ -618,6 +622,10 @@ class Configuration:
     @property
     def pem_folder(self) -> str:
         return f"{self.runtime.run_dir}/{PEM_FOLDER}"
+
+    def pem(self, digest: str) -> str:
+        """The file of certificates, keys or lists with this digest."""
+        return f"{self.pem_folder}/{digest}.pem"
 
     @property
     def default_policy(self) -> PolicyLocation:

@@ -7,14 +7,9 @@ these paths: to leave a verification out would be to trust anybody.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Final, NamedTuple
 
-import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from msgspec.structs import replace
 
 from tidegate.model import BackendTLS, Protocol
@@ -26,19 +21,10 @@ from tidegate.translate.acceptance import Hold, View
 from tidegate.translate.authentication import Denied
 from tidegate.translate.backends import BackendName
 from tidegate.translate.certificates import InvalidCertificate, parse_secret
+from tidegate.translate.pem import InvalidBundle, PemFile, authorities, pem_file
 from tidegate.translate.reader import Reader
 
 OVER_TLS: Final[tuple[Protocol, ...]] = ("https", "auto", "grpcs")
-
-
-class PemFile(msgspec.Struct, frozen=True):
-    """A file that NGINX's configuration names by the digest of its content. It may hold a private key."""
-
-    digest: str
-    text: bytes
-
-    def __repr__(self) -> str:
-        return f"PemFile({self.digest!r})"
 
 
 class TLSSettings(NamedTuple):
@@ -52,18 +38,6 @@ class TLSSettings(NamedTuple):
         if self.tls.name or not (self.tls.verify or self.tls.server_name):
             return self.tls
         return replace(self.tls, name=f"{backend.namespace}-{backend.service}-{backend.port}")
-
-
-def _file(text: str) -> PemFile:
-    data = text.encode()
-    return PemFile(hashlib.sha256(data).hexdigest()[:32], data)
-
-
-@lru_cache(maxsize=256)
-def _authorities(text: bytes) -> str:
-    """The certificates of a bundle, and nothing else of it. Raises ValueError."""
-    found = x509.load_pem_x509_certificates(text)
-    return "".join(item.public_bytes(serialization.Encoding.PEM).decode() for item in found)
 
 
 def _secret(settings: IngressSettings, globals_: GlobalSettings, namespace: str, reader: Reader) -> Secret:
@@ -98,17 +72,15 @@ def tls_settings(
             pair = parse_secret(secret).pair
         except InvalidCertificate as error:
             raise Denied(ann.PROXY_SSL_SECRET.name, f"Secret {name}: {error}") from None
-        shown = _file(pair.chain + pair.key)
+        shown = pem_file(pair.chain + pair.key)
     verify = settings.get(ann.PROXY_SSL_VERIFY)
     if verify:
         if "ca.crt" not in secret.data:
             raise Denied(ann.PROXY_SSL_VERIFY.name, f"the Secret {name} has no key ca.crt to verify with")
         try:
-            trusted = _file(_authorities(secret.data["ca.crt"]))
-        except ValueError as error:
-            raise Denied(
-                ann.PROXY_SSL_SECRET.name, f"Secret {name}: ca.crt holds no PEM certificate: {error}"
-            ) from None
+            trusted = authorities(secret.data["ca.crt"]).file
+        except InvalidBundle as error:
+            raise Denied(ann.PROXY_SSL_SECRET.name, f"Secret {name}: ca.crt {error}") from None
     elif shown is None and "ca.crt" not in secret.data:
         raise Denied(ann.PROXY_SSL_SECRET.name, f"the Secret {name} has none of tls.crt, tls.key and ca.crt")
     server_name = settings.get(ann.PROXY_SSL_SERVER_NAME)

@@ -29,13 +29,13 @@ from tidegate.model import (
     ServerProfile,
     Snapshot,
     Stream,
+    Verification,
 )
 from tidegate.resources.model import Ingress
 from tidegate.settings.resolve import GlobalSettings, read_configmap
 from tidegate.store import Store
 from tidegate.translate.acceptance import Hold, View, accept, is_ours
 from tidegate.translate.authentication import Users
-from tidegate.translate.backend_tls import PemFile
 from tidegate.translate.backends import (
     BackendName,
     BackendResult,
@@ -51,6 +51,7 @@ from tidegate.translate.header_sets import read_header_sets
 from tidegate.translate.hosts import Claim, HostResult, hosts_of, server_name, translate_host
 from tidegate.translate.options import Options
 from tidegate.translate.passthrough import Passthroughs
+from tidegate.translate.pem import PemFile
 from tidegate.translate.reader import Dependencies, Reader, Unit
 from tidegate.translate.routes import RouteContext
 from tidegate.translate.strays import Strays
@@ -133,6 +134,7 @@ class Translator:
         self._published_hosts: dict[str, Host] = {}
         self._published_certificates: dict[str, Certificate] = {}
         self._places: dict[str, str] = {}
+        self._refused_verifications: dict[Verification, str] = {}
         self._default_findings: tuple[Finding, ...] = ()
         self._default_certificate: Certificate | None = None
         self._default_info: CertificateInfo | None = None
@@ -194,9 +196,9 @@ class Translator:
         if digest == CATCH_ALL:
             return Server(ServerProfile(), tuple(names), tuple(sorted(policies)))
         target = records[0].alias_of or names[0]
-        own = self._hosts[target].profile
-        assert own is not None
-        return Server(own.profile, tuple(names), tuple(sorted(policies)))
+        profile = self._hosts[target].own.profile
+        assert profile is not None
+        return Server(profile, tuple(names), tuple(sorted(policies)))
 
     def snapshot(self) -> Snapshot:
         """Everything that is wanted, in the order of its names."""
@@ -266,13 +268,19 @@ class Translator:
     def refuse(self, policies: Iterable[str], message: str, servers: Iterable[str] = ()) -> set[ObjectKey]:
         """NGINX did not take these policies or servers: the revisions that brought them are not accepted after all.
 
-        Returns the keys to update. A revision stays refused until its Ingress changes.
+        Returns the keys to update. A revision stays refused until its Ingress changes, authorities until their Secret
+        does: their hosts are closed.
         """
         bad, bad_servers = set(policies), set(servers)
         keys: set[ObjectKey] = set()
+        secrets: set[ObjectKey] = set()
         for result in self._hosts.values():
-            if result.profile is not None and result.profile.profile.digest in bad_servers:
-                keys.add(result.profile.owner)
+            own = result.own
+            if own.digest in bad_servers:
+                keys.update(own.owners)
+                if not own.owners and own.clients.verification and own.clients.secret:
+                    self._refused_verifications[own.clients.verification] = message
+                    secrets.add(own.clients.secret)
             for route in result.host.routes:
                 if route.policy in bad:
                     keys.add(ObjectKey("Ingress", route.labels.namespace, route.labels.ingress))
@@ -287,7 +295,7 @@ class Translator:
                     self._last.pop(key, None)
                 else:
                     self._last[key] = previous
-        return keys
+        return keys | secrets
 
     def update(self, store: Store, changed: Iterable[ObjectKey]) -> Delta:
         """Translate again what the changed keys touch."""
@@ -451,7 +459,14 @@ class Translator:
         for host in dirty:
             reader = Reader(store)
             named = "" if host == CATCH_ALL else host
-            context = RouteContext(self._settings, self.globals.default_policy, self.options, reader, host=named)
+            context = RouteContext(
+                self._settings,
+                self.globals.default_policy,
+                self.options,
+                reader,
+                host=named,
+                refused=self._refused_verifications,
+            )
             views = self._views_of(self._by_host.get(host, ()))
             result = translate_host(server_name(host), views, context) if views else None
             self._dependencies.replace(Unit("host", host), reader.read)

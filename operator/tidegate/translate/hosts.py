@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import msgspec
+
 from tidegate.findings import Finding, Severity
 from tidegate.model import CATCH_ALL, Certificate, CertificateInfo, Host, Match, Policy
 from tidegate.resources.model import IngressPath
@@ -15,10 +17,11 @@ from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.translate.acceptance import Hold, View, brief
 from tidegate.translate.authentication import Users
-from tidegate.translate.backend_tls import PemFile, tls_of_host
+from tidegate.translate.backend_tls import tls_of_host
 from tidegate.translate.backends import BackendName, Target, name_of
 from tidegate.translate.certificates import Bundle, InvalidCertificate, covers, parse_secret
 from tidegate.translate.passthrough import passthrough_of
+from tidegate.translate.pem import PemFile
 from tidegate.translate.profiles import OwnServer, own_server
 from tidegate.translate.routes import Location, RouteContext, RouteResult, build_route, held_route, rewrites
 
@@ -31,7 +34,7 @@ class Claim(NamedTuple):
 
 
 class HostResult(NamedTuple):
-    """What one host became. `policies` are those its routes name; `profile` and who asked for it, if any."""
+    """What one host became. `policies` are those its routes name; `own` is what it needs of its server."""
 
     host: Host
     certificate: Certificate | None
@@ -42,7 +45,7 @@ class HostResult(NamedTuple):
     files: frozenset[PemFile]
     certificates: tuple[CertificateInfo, ...]
     findings: tuple[Finding, ...]
-    profile: OwnServer | None = None
+    own: OwnServer
     passthrough: BackendName | None = None
 
 
@@ -235,7 +238,7 @@ def _certificate(name: str, bundle: Bundle | None) -> Certificate | None:
 
 
 def _claims(
-    name: str, views: list[View], bundle: Bundle | None, profile: str, context: RouteContext
+    name: str, views: list[View], bundle: Bundle | None, own: OwnServer, context: RouteContext
 ) -> tuple[dict[str, Claim], list[Finding]]:
     claims: dict[str, Claim] = {}
     findings: list[Finding] = []
@@ -248,7 +251,13 @@ def _claims(
             findings.append(Finding(owner.ingress.key, field, Severity.WARNING, "NotYetSupported", message))
         elif alias not in (name, CATCH_ALL):
             certificate = _certificate(alias, bundle)
-            record = Host(alias, alias_of=name, profile=profile, tls=certificate is not None)
+            record = Host(
+                alias,
+                alias_of=name,
+                profile=own.digest,
+                guarded=own.clients.guarded,
+                tls=certificate is not None,
+            )
             claims[alias] = Claim(record, certificate)
     plain = name != CATCH_ALL and not name.startswith("*.")
     if plain and any(view.settings.get(ann.FROM_TO_WWW_REDIRECT) for view in accepted):
@@ -290,20 +299,25 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
     ]
     tls = _find_certificate(name, ordinary, context)
     certificate = _certificate(name, tls.bundle)
-    own, unplaced = own_server(name, ordinary, context)
-    profile = own.profile.digest if own else ""
+    own = own_server(name, ordinary, context)
+    routes = tuple(result.route for result in results)
+    if own.clients.closed:  # what is closed waits for no configuration
+        routes = tuple(msgspec.structs.replace(route, policy="") for route in routes)
     host = Host(
         name,
-        routes=tuple(result.route for result in results),
+        routes=routes,
         tls=name != CATCH_ALL and any(view.ingress.tls for view in ordinary if view.hold is not Hold.NOT_FOUND),
         regex=patterns,
         app_root=_app_root(ordered),
-        profile=profile,
+        profile=own.digest,
+        guarded=own.clients.guarded,
+        closed=own.clients.closed,
+        client=own.clients.rules,
     )
-    claims, more = _claims(name, ordinary, tls.bundle, profile, context)
+    claims, more = _claims(name, ordinary, tls.bundle, own, context)
     root = next((locations[key] for key in (ROOT, EXACT_ROOT) if key in locations and locations[key].backend), None)
     passthrough, ordinary_tls = passthrough_of(name, ordinary, root, context)
-    findings += more + unplaced + ordinary_tls
+    findings += [*more, *own.findings, *ordinary_tls]
     return HostResult(
         host,
         certificate,
@@ -311,7 +325,7 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
         {result.policy.digest: result.policy for result in results if result.policy},
         frozenset(backend for result in results for backend in result.backends),
         frozenset(result.users for result in results if result.users),
-        frozenset(file for result in results for file in result.files),
+        frozenset([*own.clients.files, *(file for result in results for file in result.files)]),
         (tls.bundle.info,) if certificate and tls.bundle else (),
         tuple(foreign + findings) + tls.findings + tuple(item for result in results for item in result.findings),
         own,

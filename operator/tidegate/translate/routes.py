@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tidegate.findings import Finding, Severity
@@ -18,6 +19,7 @@ from tidegate.model import (
     Rewrite,
     Route,
     TLSRedirect,
+    Verification,
 )
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
@@ -26,7 +28,7 @@ from tidegate.translate.acceptance import Hold, View
 from tidegate.translate.additions import Additions, additions_of
 from tidegate.translate.answers import answer_rewrites
 from tidegate.translate.authentication import Denied, Users
-from tidegate.translate.backend_tls import PemFile, TLSSettings
+from tidegate.translate.backend_tls import TLSSettings
 from tidegate.translate.backends import BackendName, Target
 from tidegate.translate.external_auth import Place
 from tidegate.translate.fastcgi import Refused
@@ -34,6 +36,7 @@ from tidegate.translate.globals import busy_buffers, next_upstream, temp_file_si
 from tidegate.translate.guards import Guards, guards_of
 from tidegate.translate.mirror import Mirrored, NoMirror, mirrored
 from tidegate.translate.options import Options
+from tidegate.translate.pem import PemFile
 from tidegate.translate.reader import Reader
 from tidegate.translate.snippets import with_snippets
 from tidegate.translate.upstreams import UpstreamResult, upstream_of
@@ -64,12 +67,16 @@ class RouteResult(NamedTuple):
 
 
 class RouteContext(NamedTuple):
-    """What all routes of one translation share; `tls` is what their host says about TLS to backends."""
+    """What all routes of one translation share; `tls` is what their host says about TLS to backends.
+
+    `refused` are verifications of clients that NGINX has not taken, each with its words.
+    """
 
     globals: GlobalSettings
     default_policy: Policy
     options: Options
     reader: Reader
+    refused: Mapping[Verification, str] = {}
     tls: TLSSettings | Denied | None = None
     host: str = ""  # the name of the host that is translated
 

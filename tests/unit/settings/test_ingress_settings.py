@@ -259,7 +259,6 @@ def test_what_is_not_supported_yet_degrades() -> None:
 
 def test_what_is_not_supported_yet_and_protects_denies() -> None:
     for written in (
-        {"auth-tls-secret": "shop/ca"},
         {"auth-type": "digest"},
         {"enable-modsecurity": "true"},
     ):
@@ -273,7 +272,6 @@ def test_what_is_not_supported_yet_and_protects_denies() -> None:
     [
         ("enable-modsecurity", "false"),
         ("enable-owasp-core-rules", "false"),
-        ("auth-tls-verify-client", "off"),
     ],
 )
 def test_a_value_that_asks_for_nothing_needs_no_support(name: str, text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tidegate.settings.family import Family
-from tidegate.settings.setting import OnInvalid, Risk, Scope, Support
+from tidegate.settings.setting import OnInvalid, Risk, Scope
 from tidegate.settings.texts import CommonNamePattern, Reference
 from tidegate.settings.types import Choice, GoBool, Int
 from tidegate.settings.urls import ErrorPage
@@ -14,7 +14,6 @@ _FAMILY: Final = Family(
     "Client certificates",
     scope=Scope.SERVER,
     on_invalid=OnInvalid.REJECT,
-    support=Support.NOT_YET,
     security=True,
 )
 

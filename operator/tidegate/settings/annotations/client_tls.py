@@ -7,10 +7,10 @@ from typing import Final
 from tidegate.settings.configmap import tls as keys
 from tidegate.settings.family import Family
 from tidegate.settings.nginx_types import Ciphers
-from tidegate.settings.setting import OnInvalid, Scope, Support
+from tidegate.settings.setting import OnInvalid, Scope
 from tidegate.settings.types import GoBool
 
-_FAMILY: Final = Family("TLS to clients", scope=Scope.SERVER, support=Support.NOT_YET)
+_FAMILY: Final = Family("TLS to clients", scope=Scope.SERVER)
 
 SSL_CIPHERS: Final = _FAMILY.overriding(
     keys.SSL_CIPHERS, Ciphers(), "Ciphers that the host offers.", on_invalid=OnInvalid.REJECT
@@ -24,6 +24,5 @@ SSL_PASSTHROUGH: Final = _FAMILY.setting(
     False,
     "Whether TLS for the host goes to the Service of the path / undecrypted.",
     on_invalid=OnInvalid.REJECT,
-    support=Support.SUPPORTED,
     note="needs --enable-ssl-passthrough; goes to the endpoints of the Service and not to its address",
 )
