@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +19,26 @@ from tidegate.admission.metrics import admission_families
 from tidegate.admission.server import AdmissionServer
 from tidegate.cluster import Reporter
 from tidegate.control import ChangeRecord, ControlPlane
+from tidegate.endpointpools.cluster import ClusterEye, ClusterWriter
+from tidegate.endpointpools.controller import EndpointPools
+from tidegate.endpointpools.guard import Guard, IPNetwork
+from tidegate.endpointpools.source import PooledSource
 from tidegate.findings import ObjectKey
 from tidegate.kubernetes import kinds
 from tidegate.kubernetes.addresses import Published
-from tidegate.kubernetes.client import Access, ApiError, Kubernetes, NotFoundError
+from tidegate.kubernetes.client import Access, ApiError, ForbiddenError, Kubernetes, NotFoundError
 from tidegate.kubernetes.events import Recorder
 from tidegate.kubernetes.leader import Election, Role
 from tidegate.kubernetes.status import StatusWriter
 from tidegate.kubernetes.topology import zone_of
+from tidegate.resources.model import Namespace
+from tidegate.sources.base import Source
 from tidegate.sources.classes import Classes
 from tidegate.sources.kubernetes import KubernetesSource, Scope
 from tidegate.translate.acceptance import Hold
 from tidegate.translate.options import Options
+
+log = logging.getLogger("tidegate")
 
 
 class OperatorError(Exception):
@@ -48,6 +57,14 @@ class WebhookOptions:
 
 
 @dataclass(frozen=True)
+class PoolOptions:
+    """Endpoint pools: where they may lead (none: wherever nothing speaks against it), and who resolves names."""
+
+    allowed: tuple[IPNetwork, ...] = ()
+    dns_servers: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
 class OperatorOptions:
     """The flags of `tidegate run` that concern the cluster. Durations are seconds; `election` None: there is none."""
 
@@ -63,12 +80,15 @@ class OperatorOptions:
     sync_events: bool = True
     census_every: float = 600
     webhook: WebhookOptions | None = None
+    pools: PoolOptions | None = None
 
 
 class Operator:
     """Made by `connect`; `attach` the control plane, then run the `companions` beside it."""
 
-    def __init__(self, client: Kubernetes, options: OperatorOptions, translation: Options, pod_uid: str) -> None:
+    def __init__(
+        self, client: Kubernetes, options: OperatorOptions, translation: Options, pod_uid: str, *, crds: bool
+    ) -> None:
         self._client, self._options = client, options
         classes = Classes(
             translation.controller_class, translation.ingress_class, by_name=translation.ingress_class_by_name
@@ -79,7 +99,19 @@ class Operator:
             tuple(dict.fromkeys(key.namespace for key in objects)),
             namespaces_matter=translation.namespace_selector is not None,
         )
-        self.source = KubernetesSource(options.access, client, classes, scope, census_every=options.census_every)
+        self._source = KubernetesSource(
+            options.access,
+            client,
+            classes,
+            scope,
+            more=(kinds.ENDPOINT_POOL,) if crds else (),
+            census_every=options.census_every,
+        )
+        self.source: Source = self._source
+        self.pools: EndpointPools | None = None
+        self._eye: ClusterEye | None = None
+        if options.pools is not None:
+            self._keep_pools(options.pools, translation)
         self.election: Election | None = None
         if options.election is not None:
             self.election = Election(
@@ -114,10 +146,11 @@ class Operator:
         client = await Kubernetes.connect(options.access)
         try:
             uid = await _check(client, options, translation)
+            crds = options.pools is not None and await _has_pools(client, translation.watch_namespace)
         except BaseException:
             await client.close()
             raise
-        return cls(client, options, translation, uid)
+        return cls(client, options, translation, uid, crds=crds)
 
     async def zone(self) -> str:
         """The zone of this pod's node; empty where the cluster does not tell."""
@@ -156,7 +189,26 @@ class Operator:
             found.append(self._webhook(self._options.webhook, self._control).run())
         if self.election is not None:
             found.append(self._lead(self.election))
+        if self.pools is not None and self._eye is not None:
+            found.append(self._eye.run())
         return found
+
+    def _keep_pools(self, options: PoolOptions, translation: Options) -> None:
+        """Endpoint pools: told of everything, and acted on while this process leads and has looked around."""
+        selector = translation.namespace_selector
+
+        def serves(namespace: Namespace | None) -> bool:
+            return selector is None or (namespace is not None and selector.matches(namespace.metadata.labels))
+
+        self.pools = EndpointPools(
+            ClusterWriter(self._client),
+            lambda is_service: Guard(options.allowed, is_service=is_service),
+            dns_servers=options.dns_servers,
+            leads=lambda: self.leads() and self._eye is not None and self._eye.seen,
+            serves=serves,
+        )
+        self._eye = ClusterEye(self._client, self.pools, translation.watch_namespace, self._options.pod)
+        self.source = PooledSource(self._source, self.pools)
 
     async def close(self) -> None:
         await self._client.close()
@@ -194,7 +246,21 @@ class Operator:
         if self._control is None:
             return []
         views = list(self._control.translator.views.items())
-        return [(key, self.source.status.get(key, [])) for key, view in views if view.hold is Hold.NONE]
+        return [(key, self._source.status.get(key, [])) for key, view in views if view.hold is Hold.NONE]
+
+
+async def _has_pools(client: Kubernetes, namespace: str) -> bool:
+    """Whether EndpointPools can be read; if not, only annotations are served. Waits for the API server."""
+    while True:
+        try:
+            await client.read(kinds.ENDPOINT_POOL.path(namespace), limit="1")
+        except (NotFoundError, ForbiddenError) as error:
+            log.warning("EndpointPools are not served until the next start: %s", error)
+            return False
+        except ApiError as error:
+            log.warning("waiting for the API server: %s", error)
+        else:
+            return True
 
 
 async def _check(client: Kubernetes, options: OperatorOptions, translation: Options) -> str:

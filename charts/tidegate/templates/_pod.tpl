@@ -62,6 +62,11 @@
 - --validating-webhook-configuration={{ include "tidegate.admission" . }}
 {{- end }}
 {{- end }}
+{{- if not .Values.endpointPools.enabled }}
+- --enable-endpoint-pools=false
+{{- else if .Values.endpointPools.allowedCidrs }}
+- --endpoint-pool-allowed-cidrs={{ join "," .Values.endpointPools.allowedCidrs }}
+{{- end }}
 {{- range $key, $value := $controller.extraArgs }}
 {{- if eq (toString $value) "" }}
 - --{{ $key }}

@@ -19,6 +19,7 @@ from tidegate.apply.rundir import Lock, default_run_dir
 from tidegate.cli.common import (
     AgentKind,
     AgentOption,
+    AllowedNetworks,
     ConfigMapName,
     ControllerClass,
     IngressClass,
@@ -30,6 +31,7 @@ from tidegate.cli.common import (
     UDPServices,
     WithoutClass,
     fail,
+    networks,
     reference,
     reserved_ports,
 )
@@ -41,7 +43,7 @@ from tidegate.findings import ObjectKey
 from tidegate.kubernetes.addresses import Pods, Published
 from tidegate.kubernetes.client import Access
 from tidegate.logs import LogFormat, configure
-from tidegate.operator import Operator, OperatorOptions, WebhookOptions
+from tidegate.operator import Operator, OperatorOptions, PoolOptions, WebhookOptions
 from tidegate.render.configuration import MetricSettings
 from tidegate.resources.labels import Selector, parse_selector
 from tidegate.translate.options import DEFAULT_PREFIX, Options
@@ -142,6 +144,11 @@ def run(
     enable_topology_aware_routing: Annotated[
         bool, typer.Option("--enable-topology-aware-routing", help="Keep to endpoints of this zone where Services ask.")
     ] = False,
+    enable_endpoint_pools: Annotated[
+        bool,
+        typer.Option("--enable-endpoint-pools/--no-enable-endpoint-pools", help="Keep endpoints for Services."),
+    ] = True,
+    endpoint_pool_allowed_cidrs: AllowedNetworks = "",
     host_ownership: Annotated[
         str, typer.Option("--host-ownership", metavar="merge|namespace", help="Who may add to a host.")
     ] = "merge",
@@ -274,7 +281,9 @@ def run(
     )
     service = reference("Service", publish_service, "--publish-service")
     ttl = seconds(election_ttl, "--election-ttl")
+    allowed = networks(endpoint_pool_allowed_cidrs)
     operator_options = OperatorOptions(
+        pools=PoolOptions(allowed, servers) if enable_endpoint_pools else None,
         access=Access(kubeconfig, apiserver_host, certificate_authority),
         pod=pod,
         published=_published(publish_status_address, service, pod, internal=report_node_internal_ip_address),
@@ -331,7 +340,13 @@ def run(
             progress.control = control
             operator.attach(control)
             admin = AdminServer(
-                control, healthz_host, healthz_port, health_check_path, leads=operator.leads, more=operator.families
+                control,
+                healthz_host,
+                healthz_port,
+                health_check_path,
+                leads=operator.leads,
+                more=operator.families,
+                pools=operator.pools,
             )
             await serve(control, admin, progress, operator.companions())
         finally:

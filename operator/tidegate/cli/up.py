@@ -190,7 +190,7 @@ def up(
             f"http://{address(healthz_host, healthz_port)}",
             as_log=log_format is LogFormat.JSON,
         )
-        source = PooledSource(
+        source = PooledSource.of_folder(
             DirectorySource(folder, ingress_class=ingress_class, controller_class=controller_class), allowed, servers
         )
         agent_options = AgentOptions(run_dir, find_binary(nginx_binary))

@@ -17,14 +17,14 @@ from tidegate.endpointpools.decide import decide
 from tidegate.endpointpools.guard import Guard, Surroundings
 from tidegate.endpointpools.health import Checker
 from tidegate.endpointpools.known import Name, Objects
-from tidegate.endpointpools.layout import Spot
+from tidegate.endpointpools.layout import Spot, same_endpoints, same_slice
 from tidegate.endpointpools.plan import Answer, Draft, Probe, Wish
 from tidegate.endpointpools.shown import EndpointState, PoolState
 from tidegate.endpointpools.verdicts import findings_of, readiness, status_of
 from tidegate.endpointpools.writers import ForeignError, WriteError, Writer
-from tidegate.findings import Finding, Severity
+from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.resources.changes import Change, Resolution
-from tidegate.resources.model import Endpoints, EndpointSlice, PoolStatus
+from tidegate.resources.model import Endpoints, EndpointSlice, Namespace, PoolStatus
 
 log = logging.getLogger("tidegate")
 
@@ -42,7 +42,11 @@ class _Work(msgspec.Struct, frozen=True):
 
 
 class EndpointPools:
-    """See the module. `observe` tells of changes, `run` acts on them while `leads` holds."""
+    """See the module. `observe` tells of changes, `run` acts on them while `leads` holds, and sets `news` after that.
+
+    `guard` makes the rules for addresses, given what says whether one is that of a Service; `serves` says whether
+    the pools of a namespace count.
+    """
 
     def __init__(
         self,
@@ -51,10 +55,11 @@ class EndpointPools:
         *,
         dns_servers: Iterable[tuple[str, int]] = (),
         leads: Callable[[], bool] = lambda: True,
+        serves: Callable[[Namespace | None], bool] = lambda namespace: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._writer, self._leads, self._clock = writer, leads, clock
-        self._objects = Objects()
+        self._objects = Objects(serves)
         self._guard = guard(self._objects.is_cluster_ip)
         self._answers: dict[str, Answer] = {}
         self._drafts: dict[Name, Draft] = {}
@@ -63,7 +68,7 @@ class EndpointPools:
         self._statuses: dict[str, PoolStatus] = {}  # as written last, by UID
         self._attempts: defaultdict[Name, int] = defaultdict(int)
         self._dirty: set[Name] = set()
-        self._wake, self._progress = asyncio.Event(), asyncio.Event()
+        self._wake, self._progress, self.news = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._leading = False
         self._lock = asyncio.Lock()
         self._resolver = Resolver(self._on_addresses, dns_servers, on_problem=self._on_problem)
@@ -78,6 +83,14 @@ class EndpointPools:
             if taken and not taken.isdisjoint(found.addresses):
                 touched.add(name)
         self._touch(touched)
+
+    def own_endpoints(self) -> frozenset[ObjectKey]:
+        """The Endpoints objects that are ours, as far as is known."""
+        return self._objects.own_endpoints()
+
+    def api_server(self) -> frozenset[str]:
+        """The addresses of the API server, as its own Service says."""
+        return frozenset(self._objects.api_server)
 
     def look_around(self, around: Surroundings) -> None:
         """The surroundings are these now."""
@@ -157,6 +170,7 @@ class EndpointPools:
                 await asyncio.gather(*(one(name) for name in sorted(dirty)))
                 self._follow()
                 self._progress.set()
+                self.news.set()
 
     async def settle(self, limit: float) -> None:
         """Return when names and endpoints have been asked once, or after `limit` seconds."""
@@ -199,12 +213,18 @@ class EndpointPools:
         try:
             await self._reconcile(name)
         except WriteError as error:
-            self._attempts[name] += 1
-            pause = min(RETRY * 2 ** (self._attempts[name] - 1), MOST_RETRY) * random.uniform(0.8, 1.2)
-            log.warning("endpoints of %s/%s: %s; tried again in %.0f s", name.namespace, name.service, error, pause)
-            asyncio.get_running_loop().call_later(pause, self._touch, {name})
+            self._try_again(name, str(error))
+        except Exception as error:  # a fault in one Service must not stop all others
+            log.exception("endpoints of %s/%s", name.namespace, name.service)
+            self._try_again(name, repr(error))
         else:
             self._attempts.pop(name, None)
+
+    def _try_again(self, name: Name, why: str) -> None:
+        self._attempts[name] += 1
+        pause = min(RETRY * 2 ** (self._attempts[name] - 1), MOST_RETRY) * random.uniform(0.8, 1.2)
+        log.warning("endpoints of %s/%s: %s; tried again in %.0f s", name.namespace, name.service, why, pause)
+        asyncio.get_running_loop().call_later(pause, self._touch, {name})
 
     async def _reconcile(self, name: Name) -> None:
         found = decide(self._objects, name, self._answers, self._guard.refusal, self._checker.health)
@@ -273,8 +293,13 @@ class EndpointPools:
         foreign = ""
         for item in slices:
             assert wish is not None
-            if not _same(before.get(item.key), item):
-                await self._writer.put(item, wish)
+            if not same_slice(before.get(item.key), item):
+                try:
+                    await self._writer.put(item, wish)
+                except ForeignError:  # its name is taken: another one, next time
+                    objects.foreign.add(item.key)
+                    self._touch({name})
+                    continue
                 objects.apply([Change(item.key, item)])
         if endpoints is not None and wish is not None:
             foreign = await self._put_endpoints(name, endpoints, wish)
@@ -292,17 +317,9 @@ class EndpointPools:
         try:
             if key in objects.foreign:
                 raise ForeignError
-            if objects.endpoints(name) != endpoints:
+            if not same_endpoints(objects.endpoints(name), endpoints):
                 await self._writer.put(endpoints, wish)
                 objects.apply([Change(key, endpoints)])
         except ForeignError:
             return f"the {key} object is not Tidegate's and stays as it is"
         return ""
-
-
-def _same(one: EndpointSlice | None, other: EndpointSlice) -> bool:
-    return one is not None and (one.address_type, one.ports, one.endpoints) == (
-        other.address_type,
-        other.ports,
-        other.endpoints,
-    )

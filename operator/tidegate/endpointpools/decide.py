@@ -43,6 +43,8 @@ def decide(
     health: Callable[[Probe], Health],
 ) -> Decision | None:
     """None where nobody wishes anything. `refusal` says why an address may not be used."""
+    if not objects.counts(name):
+        return None
     service = objects.services.get(name)
     annotation = wish_of_service(service) if service is not None else None
     wishes = [wish_of_pool(pool) for pool in oldest_first(objects.pools_of(name))]
@@ -61,7 +63,8 @@ def decide(
         spots = tuple(Spot(address, item.ready is not False) for address, item in former.items())
     elif found.accepted.status and service is not None:
         taken = {key.name for key in objects.foreign if key.kind == "EndpointSlice"}
-        slices, endpoints = slices_for(service, spots, before, taken), endpoints_for(service, spots)
+        slices = slices_for(service, wish.uid, spots, before, taken)
+        endpoints = endpoints_for(service, wish.uid, spots)
     conflict = Verdict(False, "Conflict", f"{wish.owner} is for the same Service, and counts")
     idle = Draft(conflict, Verdict(None, "NotAccepted", "the pool is not accepted"))
     losers = tuple((loser, idle) for loser in wishes[1:])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from tidegate.endpointpools.layout import is_own_endpoints, is_own_slice
 from tidegate.findings import ObjectKey
 from tidegate.resources.changes import Change
-from tidegate.resources.model import EndpointPool, Endpoints, EndpointSlice, Service
+from tidegate.resources.model import EndpointPool, Endpoints, EndpointSlice, Namespace, Service
 from tidegate.resources.pools import ENDPOINTS_ANNOTATION
 
 
@@ -21,9 +21,15 @@ class Name(NamedTuple):
 
 
 class Objects:
-    """Services, pools, and the slices and Endpoints objects of our own and of others."""
+    """Services, pools, and the slices and Endpoints objects of our own and of others.
 
-    def __init__(self) -> None:
+    `serves` says whether the pools of a namespace count.
+    """
+
+    def __init__(self, serves: Callable[[Namespace | None], bool] = lambda namespace: True) -> None:
+        self._serves = serves
+        self._namespaces: dict[str, Namespace] = {}
+        self.api_server: set[str] = set()
         self.services: dict[Name, Service] = {}
         self.pools: dict[ObjectKey, EndpointPool] = {}
         self._pools_of: defaultdict[Name, set[ObjectKey]] = defaultdict(set)
@@ -32,6 +38,13 @@ class Objects:
         self._endpoints: dict[Name, Endpoints] = {}
         self.foreign: set[ObjectKey] = set()
         self._cluster_ips: Counter[str] = Counter()
+
+    def counts(self, name: Name) -> bool:
+        """Whether what is wished for this Service counts."""
+        return self._serves(self._namespaces.get(name.namespace))
+
+    def own_endpoints(self) -> frozenset[ObjectKey]:
+        return frozenset(item.key for item in self._endpoints.values())
 
     def pools_of(self, name: Name) -> list[EndpointPool]:
         return [self.pools[key] for key in self._pools_of.get(name, ())]
@@ -68,6 +81,8 @@ class Objects:
                     self._put_slice(key, change.resource, touched)
                 case "Endpoints":
                     self._put_endpoints(key, change.resource, touched)
+                case "Namespace":
+                    self._put_namespace(key.name, change.resource, touched)
         return touched, taken
 
     def _put_service(self, name: Name, service: object, touched: set[Name], taken: set[str]) -> None:
@@ -87,6 +102,12 @@ class Objects:
         )
         if annotated or name in self._pools_of or name in self._slices or name in self._endpoints:
             touched.add(name)
+
+    def _put_namespace(self, name: str, namespace: object, touched: set[Name]) -> None:
+        self._namespaces.pop(name, None)
+        if isinstance(namespace, Namespace):
+            self._namespaces[name] = namespace
+        touched |= {one for one in self.concerned() if one.namespace == name}
 
     def _put_pool(self, key: ObjectKey, pool: object, touched: set[Name]) -> None:
         former = self.pools.pop(key, None)
@@ -119,6 +140,8 @@ class Objects:
             touched.add(name)
         else:
             self.foreign.add(key)
+            if (key.namespace, item.service) == ("default", "kubernetes"):
+                self.api_server = {address for endpoint in item.endpoints for address in endpoint.addresses}
 
     def _put_endpoints(self, key: ObjectKey, item: object, touched: set[Name]) -> None:
         name = Name(key.namespace, key.name)

@@ -22,6 +22,8 @@ from tidegate.resources.services import SERVICE_NAME_LABEL
 
 MANAGED_BY = "tidegate.dev"
 MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
+OWNER_LABEL = "tidegate.dev/owner"
+"""The UID of the pool or Service that the object was made for."""
 ENDPOINTS_MANAGED_BY_LABEL = "endpoints.kubernetes.io/managed-by"
 SKIP_MIRROR_LABEL = "endpointslice.kubernetes.io/skip-mirror"
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
@@ -60,9 +62,12 @@ def is_own_endpoints(item: Endpoints) -> bool:
 
 
 def slices_for(
-    service: Service, spots: Iterable[Spot], before: Sequence[EndpointSlice], taken: Container[str]
+    service: Service, owner: str, spots: Iterable[Spot], before: Sequence[EndpointSlice], taken: Container[str]
 ) -> tuple[EndpointSlice, ...]:
-    """The slices that a Service shall have, by name. `before` are its own ones now; `taken` are names of others'."""
+    """The slices that a Service shall have, by name.
+
+    `owner` is the UID of what asks for them, `before` are the Service's own ones now, `taken` are names of others'.
+    """
     ready = dict(spots)
     ports = ports_of(service)
     found: list[EndpointSlice] = []
@@ -77,7 +82,9 @@ def slices_for(
         names = _names(service, family, lambda name, used=used: name in taken or name in used)  # type: ignore[misc]
         for name, addresses in place(wanted, placed, names).items():
             endpoints = tuple(Endpoint((one,), ready=ready[one], serving=ready[one]) for one in addresses)
-            found.append(EndpointSlice(_slice_metadata(service, name), service.metadata.name, family, ports, endpoints))
+            found.append(
+                EndpointSlice(_slice_metadata(service, owner, name), service.metadata.name, family, ports, endpoints)
+            )
     return tuple(sorted(found, key=lambda item: item.metadata.name))
 
 
@@ -88,8 +95,8 @@ def _names(service: Service, family: str, is_taken: Callable[[str], bool]) -> It
             yield name
 
 
-def _slice_metadata(service: Service, name: str) -> Metadata:
-    labels = {SERVICE_NAME_LABEL: service.metadata.name, MANAGED_BY_LABEL: MANAGED_BY}
+def _slice_metadata(service: Service, owner: str, name: str) -> Metadata:
+    labels = {SERVICE_NAME_LABEL: service.metadata.name, MANAGED_BY_LABEL: MANAGED_BY, OWNER_LABEL: owner}
     return Metadata(name, service.metadata.namespace, labels=labels)
 
 
@@ -127,7 +134,7 @@ def _joined(slices: dict[str, list[str]], most: int) -> dict[str, list[str]]:
     return slices
 
 
-def endpoints_for(service: Service, spots: Iterable[Spot]) -> Endpoints:
+def endpoints_for(service: Service, owner: str, spots: Iterable[Spot]) -> Endpoints:
     """The Endpoints object that people and tools still read; of too many addresses the ready ones come first."""
     listed = sorted(spots, key=lambda spot: (not spot.ready, family_of(spot.address), spot.address))
     annotations = {OVER_CAPACITY: "truncated"} if len(listed) > MOST_IN_ENDPOINTS else {}
@@ -135,7 +142,26 @@ def endpoints_for(service: Service, spots: Iterable[Spot]) -> Endpoints:
     metadata = Metadata(
         service.metadata.name,
         service.metadata.namespace,
-        labels={SKIP_MIRROR_LABEL: "true", ENDPOINTS_MANAGED_BY_LABEL: MANAGED_BY},
+        labels={SKIP_MIRROR_LABEL: "true", ENDPOINTS_MANAGED_BY_LABEL: MANAGED_BY, OWNER_LABEL: owner},
         annotations=annotations,
     )
     return Endpoints(metadata, (EndpointSubset(ports_of(service), chosen),) if chosen else ())
+
+
+def same_slice(one: EndpointSlice | None, other: EndpointSlice) -> bool:
+    """Whether they say the same; what somebody adds to the metadata does not count."""
+    return (
+        one is not None
+        and (one.address_type, one.ports, one.endpoints) == (other.address_type, other.ports, other.endpoints)
+        and other.metadata.labels.items() <= one.metadata.labels.items()
+    )
+
+
+def same_endpoints(one: Endpoints | None, other: Endpoints) -> bool:
+    """As `same_slice`."""
+    return (
+        one is not None
+        and one.subsets == other.subsets
+        and other.metadata.labels.items() <= one.metadata.labels.items()
+        and one.metadata.annotations.get(OVER_CAPACITY) == other.metadata.annotations.get(OVER_CAPACITY)
+    )

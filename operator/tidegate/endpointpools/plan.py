@@ -13,7 +13,7 @@ import msgspec
 from tidegate.endpointpools.layout import family_of, ports_of
 from tidegate.findings import ObjectKey
 from tidegate.resources.model import EndpointPool, HealthCheck, PoolEndpoint, Service
-from tidegate.resources.pools import ENDPOINTS_ANNOTATION, parse_endpoints
+from tidegate.resources.pools import ENDPOINTS_ANNOTATION, canonical, parse_endpoints
 
 MOST_ADDRESSES = 10_000
 """Endpoints of one Service, all answers of DNS together."""
@@ -171,7 +171,7 @@ def draft(
         if why := refusal(item.address):
             bad.append(f"{item.address} is {why}")
         else:
-            hosts.setdefault(item.address, "")
+            hosts.setdefault(canonical(item.address), "")
     literal = len(hosts)
     resolved = _resolve(wish, service, answers, refusal, hosts)
     if any(not answers.get(name, Answer()).addresses for name in wish.names):
@@ -216,8 +216,8 @@ def _resolve(
         for address in answer.addresses:
             if why := refusal(address):
                 bad.append(f"{name} has the address {address}, {why}")
-            elif not service.ip_families or family_of(address) in service.ip_families:
-                hosts.setdefault(address, name)
+            elif not service.ip_families or family_of(canonical(address)) in service.ip_families:
+                hosts.setdefault(canonical(address), name)
                 good += 1
         if answer.problem:
             stays = "its last addresses stay" if answer.addresses else "it has no addresses"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Protocol
 
 from tidegate.endpointpools.plan import Wish
@@ -30,25 +29,21 @@ class Writer(Protocol):
 
 
 class MemoryWriter:
-    """Collects changes for the store; `news` is set when there are some, or something else is to be told."""
+    """Collects changes for the store."""
 
     def __init__(self) -> None:
         self._changes: list[Change] = []
-        self.news = asyncio.Event()
 
     async def put(self, item: EndpointSlice | Endpoints, wish: Wish) -> None:
         self._changes.append(Change(item.key, item))
-        self.news.set()
 
     async def delete(self, key: ObjectKey) -> None:
         self._changes.append(Change(key, None))
-        self.news.set()
 
     async def status(self, pool: EndpointPool, status: PoolStatus) -> None:
-        self.news.set()
+        """The admin API shows the controller's own state."""
 
     def take(self) -> tuple[Change, ...]:
         """The changes since the last call."""
         changes, self._changes = tuple(self._changes), []
-        self.news.clear()
         return changes

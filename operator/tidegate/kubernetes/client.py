@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -173,6 +175,12 @@ class Kubernetes:
     async def connect(cls, access: Access, *, patience: float = 10) -> Kubernetes:
         """Raises ConnectError."""
         return cls(*await access.session(), patience=patience)
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """The host of the API server, and the one that pods are told, as they are written."""
+        hosts = (urlsplit(self._server).hostname, os.environ.get("KUBERNETES_SERVICE_HOST"))
+        return frozenset(host for host in hosts if host)
 
     async def close(self) -> None:
         await self._session.close()

@@ -38,6 +38,10 @@ SECRET = Kind("Secret", "v1", "secrets", selector="type!=helm.sh/release.v1,type
 CONFIG_MAP = Kind("ConfigMap", "v1", "configmaps", selector="metadata.name!=kube-root-ca.crt")
 NAMESPACE = Kind("Namespace", "v1", "namespaces", namespaced=False)
 
+ENDPOINT_POOL = Kind("EndpointPool", "tidegate.dev/v1alpha1", "endpointpools")
+ENDPOINTS = Kind("Endpoints", "v1", "endpoints")
+SERVICE_CIDR = Kind("ServiceCIDR", "networking.k8s.io/v1", "servicecidrs", namespaced=False)
+
 NODE = Kind("Node", "v1", "nodes", namespaced=False)
 POD = Kind("Pod", "v1", "pods")
 LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")

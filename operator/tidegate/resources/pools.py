@@ -5,6 +5,7 @@ The schema and its rules stand in `crds/endpointpools.yaml`; a test holds the tw
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from datetime import datetime
 
@@ -32,6 +33,21 @@ _LEAST_INTERVAL, _MOST_INTERVAL = 1.0, 3600.0
 _LEAST_TIMEOUT = 0.01
 
 
+def canonical(address: str) -> str:
+    """The one spelling of an address; IPv4 in IPv6 is IPv4. Raises ValueError, for leading zeros as well."""
+    if "%" in address:
+        raise ValueError(f"found a zone in {show(address)}")
+    return str(checks.unmapped(ipaddress.ip_address(address)))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        canonical(text)
+    except ValueError:
+        return False
+    return True
+
+
 def is_hostname(text: str) -> bool:
     """A DNS name that nobody can take for an address."""
     return len(text) <= 253 and _HOSTNAME.fullmatch(text) is not None
@@ -48,7 +64,7 @@ def parse_endpoints(text: str) -> tuple[PoolEndpoint, ...]:
     """The one-line form: addresses and host names, separated by commas. Raises ValueError."""
     found: list[PoolEndpoint] = []
     for item in (part.strip() for part in text.split(",")):
-        if checks.is_ip(item):
+        if _is_address(item):
             found.append(PoolEndpoint(address=item))
         elif is_hostname(item):
             found.append(PoolEndpoint(hostname=item))
@@ -89,7 +105,7 @@ def decode_endpoint_pool(raw: RawEndpointPool, metadata: Metadata, problems: Pro
 def _endpoint(raw: RawPoolEndpoint, field: str, problems: Problems) -> PoolEndpoint:
     if (raw.address is None) == (raw.hostname is None):
         problems.wrong(field, "Invalid value: an endpoint has either an address or a hostname")
-    elif raw.address is not None and not checks.is_ip(raw.address):
+    elif raw.address is not None and not _is_address(raw.address):
         problems.invalid(f"{field}.address", raw.address, NEEDS_IP)
     elif raw.hostname is not None and not is_hostname(raw.hostname):
         problems.invalid(f"{field}.hostname", raw.hostname, NEEDS_HOSTNAME)

@@ -179,6 +179,13 @@ async def test_an_endpoints_object_that_turns_out_to_be_foreign_is_told(world: W
     assert [finding.reason for finding in world.pools.findings()] == ["NotOwned"]
 
 
+async def test_a_slice_whose_name_turns_out_to_be_taken_gets_another_one(world: World) -> None:
+    world.cluster.failing[SLICE] = ForeignError()
+    await world.put(service(), pool("192.0.2.1"))
+    await world.pools.work_off()
+    assert {key.name for key in world.cluster.objects} == {"db-tidegate-ipv4-2", "db"}
+
+
 async def test_what_cannot_be_written_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RETRY", 0.01)
     world.cluster.failing[SLICE] = WriteError("the API server is away")

@@ -81,18 +81,19 @@ def spots(*addresses: str, ready: bool = True) -> list[Spot]:
 
 
 def slices(found: list[Spot], before: tuple[EndpointSlice, ...] = (), taken: frozenset[str] = frozenset()):  # type: ignore[no-untyped-def]
-    return slices_for(service(), found, before, taken)
+    return slices_for(service(), "uid", found, before, taken)
 
 
 def test_each_family_has_slices_of_its_own_with_all_numbered_ports() -> None:
     several = (PORT, ServicePort(53, "dns", "UDP", 5353), ServicePort(81, "named", target_port="web"))
-    v4, v6 = slices_for(service("db", *several), spots("192.0.2.1", "2001:db8::1"), (), ())
+    v4, v6 = slices_for(service("db", *several), "uid", spots("192.0.2.1", "2001:db8::1"), (), ())
     assert (v4.address_type, v6.address_type) == ("IPv4", "IPv6")
     assert v4.ports == v6.ports == (EndpointPort("http", 8080), EndpointPort("dns", 5353, "UDP"))
     assert (v4.metadata.name, v6.metadata.name) == ("db-tidegate-ipv4-1", "db-tidegate-ipv6-1")
     assert v4.metadata.labels == {
         "kubernetes.io/service-name": "db",
         "endpointslice.kubernetes.io/managed-by": "tidegate.dev",
+        "tidegate.dev/owner": "uid",
     }
     assert is_own_slice(v4)
 
@@ -118,7 +119,9 @@ def test_the_name_of_somebody_elses_slice_is_never_taken() -> None:
 
 
 def test_the_endpoints_object_says_the_same_and_is_not_mirrored() -> None:
-    found = endpoints_for(service(), [Spot("2001:db8::1", True), Spot("192.0.2.2", False), Spot("192.0.2.1", True)])
+    found = endpoints_for(
+        service(), "uid", [Spot("2001:db8::1", True), Spot("192.0.2.2", False), Spot("192.0.2.1", True)]
+    )
     assert found.metadata.labels["endpointslice.kubernetes.io/skip-mirror"] == "true"
     assert is_own_endpoints(found)
     (subset,) = found.subsets
@@ -131,8 +134,8 @@ def test_the_endpoints_object_says_the_same_and_is_not_mirrored() -> None:
 
 def test_an_endpoints_object_is_cut_at_a_thousand_and_says_so() -> None:
     many = [Spot(f"10.0.{number >> 8}.{number & 255}", number >= 200) for number in range(1100)]
-    found = endpoints_for(service(), many)
+    found = endpoints_for(service(), "uid", many)
     chosen = found.subsets[0].endpoints
     assert (len(chosen), sum(one.ready is True for one in chosen)) == (1000, 900)
     assert found.metadata.annotations == {"endpoints.kubernetes.io/over-capacity": "truncated"}
-    assert endpoints_for(service(), []).subsets == ()
+    assert endpoints_for(service(), "uid", []).subsets == ()
