@@ -444,6 +444,13 @@ class Compression(msgspec.Struct, frozen=True, gc=False):
     disabled: str = ""
 
 
+class Geo(msgspec.Struct, frozen=True, gc=False):
+    """Databases of client addresses, by path. `reload_minutes`: 0 for never."""
+
+    databases: tuple[str, ...]
+    reload_minutes: int = 0
+
+
 class Tuning(msgspec.Struct, frozen=True, gc=False):
     """NGINX's processes and hash tables; sizes of hash tables are grown where they are too small."""
 
@@ -539,6 +546,7 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     stream: StreamSettings = StreamSettings()
     gzip: Compression | None = None
     brotli: Compression | None = None
+    geo: Geo | None = None
     tuning: Tuning = Tuning()
     serial_reloads: bool = False
     limit_by: tuple[str, ...] = ()  # what limits take for a client, as a backend's `hash_by`; empty: its address

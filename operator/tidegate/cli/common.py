@@ -67,6 +67,7 @@ Passthrough = Annotated[
 PassthroughPort = Annotated[
     int, typer.Option("--ssl-passthrough-proxy-port", help="Without effect: TLS that ends here comes by a Unix socket.")
 ]
+GeoFolder = Annotated[str, typer.Option("--geoip-dir", help="Where GeoIP2 databases (*.mmdb) are mounted.")]
 Prefix = Annotated[str, typer.Option("--annotations-prefix", help="The prefix of annotations.")]
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}

@@ -14,6 +14,7 @@ import typer
 from tidegate.admin.server import AdminServer
 from tidegate.admission.certificate import SecretPlan
 from tidegate.agent.main import AgentOptions
+from tidegate.apply.geo import STANDARD_FOLDER, find_databases
 from tidegate.apply.nginx import find_binary
 from tidegate.apply.rundir import Lock, default_run_dir
 from tidegate.cli.common import (
@@ -22,6 +23,7 @@ from tidegate.cli.common import (
     AllowedNetworks,
     ConfigMapName,
     ControllerClass,
+    GeoFolder,
     IngressClass,
     Passthrough,
     PassthroughPort,
@@ -219,6 +221,7 @@ def run(
     resolver: Annotated[
         list[str] | None, typer.Option("--resolver", metavar="ADDRESS[:PORT]", help="DNS servers to ask.")
     ] = None,
+    geoip_dir: GeoFolder = STANDARD_FOLDER,
     run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Where everything of this run lives.")] = None,
     agent: AgentOption = AgentKind.OWN,
     workers: Annotated[int, typer.Option("--workers", help="NGINX workers; 0: one per core.")] = 0,
@@ -247,6 +250,8 @@ def run(
         watch_namespace=watch_namespace,
         namespace_selector=_selector(watch_namespace_selector),
         annotations_prefix=annotations_prefix,
+        geo_folder=geoip_dir,
+        geo_databases=find_databases(geoip_dir),
         validate_annotations=enable_annotation_validation,
         deep_inspect=deep_inspect,
         disable_catch_all=disable_catch_all,

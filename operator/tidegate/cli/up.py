@@ -10,6 +10,7 @@ import typer
 
 from tidegate.admin.server import AdminServer
 from tidegate.agent.main import AgentOptions
+from tidegate.apply.geo import STANDARD_FOLDER, find_databases
 from tidegate.apply.nginx import find_binary
 from tidegate.apply.rundir import Lock, default_run_dir
 from tidegate.cli.common import (
@@ -18,6 +19,7 @@ from tidegate.cli.common import (
     AllowedNetworks,
     ConfigMapName,
     ControllerClass,
+    GeoFolder,
     IngressClass,
     Passthrough,
     PassthroughPort,
@@ -110,6 +112,7 @@ def up(
     validating_webhook: Annotated[str, typer.Option("--validating-webhook")] = "",
     validating_webhook_certificate: Annotated[str, typer.Option("--validating-webhook-certificate")] = "",
     validating_webhook_key: Annotated[str, typer.Option("--validating-webhook-key")] = "",
+    geoip_dir: GeoFolder = STANDARD_FOLDER,
     log_format: Annotated[LogFormat, typer.Option("--log-format", help="How messages are written.")] = LogFormat.TEXT,
     verbosity: Annotated[int, typer.Option("--v", "-v", help="0: what matters, 2: everything.")] = 0,
 ) -> None:
@@ -144,6 +147,8 @@ def up(
         watch_ingress_without_class=watch_ingress_without_class,
         watch_namespace=watch_namespace,
         annotations_prefix=annotations_prefix,
+        geo_folder=geoip_dir,
+        geo_databases=find_databases(geoip_dir),
         validate_annotations=enable_annotation_validation,
         deep_inspect=deep_inspect,
         disable_catch_all=disable_catch_all,

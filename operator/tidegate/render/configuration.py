@@ -15,6 +15,7 @@ import msgspec
 
 from tidegate.model import CATCH_ALL, Directive, Globals, Listener, Policy, RateLimit, Server
 from tidegate.render.fastcgi import Parameter, parameters
+from tidegate.render.geo import ALL, Database, databases_of, variables_in
 from tidegate.render.listeners import ListenGroup, host_of, listen_addresses, listen_groups
 from tidegate.render.matching import bucket_size, map_key
 from tidegate.render.mirrors import MirrorLocation, copied_headers, location_of, mirrors_of
@@ -43,6 +44,7 @@ from tidegate.render.upstreams import (
     tls_directives,
 )
 
+GEOIP2 = "ngx_http_geoip2_module.so"
 BROTLI = "ngx_http_brotli_filter_module.so"
 HEADERS_MORE = "ngx_http_headers_more_filter_module.so"
 MIB = 1024 * 1024
@@ -280,7 +282,7 @@ class Configuration:
     @property
     def modules(self) -> tuple[str, ...]:
         features = self.runtime.features
-        optional = (BROTLI,) if self.settings.brotli else ()
+        optional = ((BROTLI,) if self.settings.brotli else ()) + ((GEOIP2,) if self.settings.geo else ())
         found = tuple(file for name in optional for file in features.optional if file.endswith(f"/{name}"))
         return features.modules + found + (features.stream_modules if self.stream else ())
 
@@ -723,12 +725,27 @@ class Configuration:
         ]
 
     @property
+    def _texts(self) -> list[str]:
+        """What the global settings say with variables in it."""
+        settings = self.settings
+        headers = [value for _, value in (*settings.added_headers, *settings.proxied_headers)]
+        return [*headers, *([settings.log_format] if settings.access_log else []), *settings.limit_by]
+
+    @property
+    def geo_databases(self) -> list[Database]:
+        return databases_of(self.settings.geo.databases) if self.settings.geo else []
+
+    @property
+    def geo_variables_without_database(self) -> list[str]:
+        """NGINX does not start with a variable that it does not know: these are empty."""
+        filled = {name for database in self.geo_databases for name, _ in database.variables}
+        wanted = variables_in(self._texts) | (set(ALL) if self.settings.geo else set())
+        return sorted(wanted - filled)
+
+    @property
     def _log_variables_wanted(self) -> str | bool:
         """Which of them are filled for each request: none, the names of upstreams, or all."""
-        texts = [value for _, value in (*self.settings.added_headers, *self.settings.proxied_headers)]
-        if self.settings.access_log:
-            texts.append(self.settings.log_format)
-        used = {name for name in self.log_variables if any(is_used(name, text) for text in texts)}
+        used = {name for name in self.log_variables if any(is_used(name, text) for text in self._texts)}
         if used - set(self.log_variables[:2]):
             return "all"
         return "names" if used or self.settings.access_log else False

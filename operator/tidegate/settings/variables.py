@@ -7,7 +7,7 @@ from typing import Final
 
 _VARIABLE: Final = re.compile(r"\$(?:([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})")
 _VARIABLE_FAMILIES: Final = (
-    *("arg_", "cookie_", "http_", "sent_http_", "sent_trailer_"),
+    *("geoip2_", "arg_", "cookie_", "http_", "sent_http_", "sent_trailer_"),
     *("upstream_cookie_", "upstream_http_", "upstream_trailer_"),
 )
 # Those of the modules that NGINX always has, and our own.

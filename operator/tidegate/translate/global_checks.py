@@ -8,7 +8,7 @@ from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings
 from tidegate.settings.setting import AnySetting
-from tidegate.translate.options import BROTLI, HEADERS_MORE, Options
+from tidegate.translate.options import BROTLI, GEOIP2, HEADERS_MORE, Options
 
 
 def about(settings: GlobalSettings, setting: AnySetting, reason: str, message: str) -> Finding:
@@ -36,6 +36,11 @@ def _findings(settings: GlobalSettings, options: Options) -> Iterator[Finding]:
         yield lacks(settings, cm.ADD_HEADERS, HEADERS_MORE, "libnginx-mod-http-headers-more-filter")
     if settings.get(cm.ENABLE_BROTLI) and not options.nginx.has(BROTLI):
         yield lacks(settings, cm.ENABLE_BROTLI, BROTLI, "libnginx-mod-http-brotli-filter")
+    if settings.get(cm.USE_GEOIP2) and not options.nginx.has(GEOIP2):
+        yield lacks(settings, cm.USE_GEOIP2, GEOIP2, "libnginx-mod-http-geoip2")
+    elif settings.get(cm.USE_GEOIP2) and options.geo_databases == ():
+        message = f"there is no database in {options.geo_folder}; mount one and start again. Its variables are empty"
+        yield about(settings, cm.USE_GEOIP2, "NotFound", message)
     limit = options.nginx.open_files
     if 0 < limit < settings.get(cm.MAX_WORKER_OPEN_FILES):
         yield about(settings, cm.MAX_WORKER_OPEN_FILES, "NoEffect", f"the system allows {limit}, which is used")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidegate.model import Globals, Policy, StreamSettings, Tuning, Upstream
+from tidegate.model import Geo, Globals, Policy, StreamSettings, Tuning, Upstream
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings
 from tidegate.translate.answers import default_rewrites
@@ -17,7 +17,7 @@ from tidegate.translate.logs import (
     log_escape,
     stream_log,
 )
-from tidegate.translate.options import HEADERS_MORE, Options
+from tidegate.translate.options import GEOIP2, HEADERS_MORE, Options
 
 
 def next_upstream(conditions: tuple[str, ...], settings: GlobalSettings) -> tuple[str, ...]:
@@ -110,6 +110,13 @@ def tuning(settings: GlobalSettings) -> Tuning:
     )
 
 
+def geo(settings: GlobalSettings, options: Options) -> Geo | None:
+    """None also where there is nothing to read, or nobody who could."""
+    if not settings.get(cm.USE_GEOIP2) or not options.geo_databases or not options.nginx.has(GEOIP2):
+        return None
+    return Geo(options.geo_databases, settings.get(cm.GEOIP2_AUTORELOAD_IN_MINUTES))
+
+
 def limit_by(settings: GlobalSettings) -> tuple[str, ...]:
     """Nothing for the client's address, which the data plane takes on a short way."""
     parts = hash_parts(settings.get(cm.LIMIT_CONN_ZONE_VARIABLE))
@@ -189,6 +196,7 @@ def translate_globals(settings: GlobalSettings, options: Options, headers: Heade
         stream=stream_settings(settings, options),
         gzip=gzip(settings),
         brotli=brotli(settings, options),
+        geo=geo(settings, options),
         tuning=tuning(settings),
         serial_reloads=get(cm.ENABLE_SERIAL_RELOADS),
         limit_by=limit_by(settings),

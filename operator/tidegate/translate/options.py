@@ -13,6 +13,7 @@ DEFAULT_PREFIX = "nginx.ingress.kubernetes.io"
 
 
 HEADERS_MORE = "ngx_http_headers_more_filter_module.so"
+GEOIP2 = "ngx_http_geoip2_module.so"
 BROTLI = "ngx_http_brotli_filter_module.so"
 
 
@@ -55,6 +56,8 @@ class Options(msgspec.Struct, frozen=True):
     zone: str = ""  # where NGINX runs; empty: hints of EndpointSlices count for nothing
     access_log: str = ""
     nginx: NginxFacts = NginxFacts()
+    geo_folder: str = ""
+    geo_databases: tuple[str, ...] | None = None  # what is in that folder; None: not known
     pod_name: str = ""
     pod_namespace: str = ""
 

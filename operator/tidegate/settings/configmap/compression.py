@@ -6,7 +6,7 @@ from typing import Final
 
 from tidegate.settings.family import Family
 from tidegate.settings.lists import BlankList
-from tidegate.settings.setting import Becomes, Scope, Support
+from tidegate.settings.setting import Becomes, Scope
 from tidegate.settings.texts import OptionalPattern
 from tidegate.settings.types import LiteralInt, WeakBool
 
@@ -64,12 +64,10 @@ USE_GEOIP2: Final = _FAMILY.setting(
     WeakBool(),
     False,
     "Whether variables tell the country and network of a client.",
-    support=Support.NOT_YET,
 )
 GEOIP2_AUTORELOAD_IN_MINUTES: Final = _FAMILY.setting(
     "geoip2-autoreload-in-minutes",
-    LiteralInt(0, unit="minutes"),
+    LiteralInt(0, 60 * 24 * 365, "minutes"),
     0,
     "Minutes after which the databases are read again.",
-    support=Support.NOT_YET,
 )
