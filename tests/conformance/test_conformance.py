@@ -113,14 +113,21 @@ GROUPS = {
         Group(
             name="strict",
             areas=(),
-            flags=("--disable-catch-all", "--disable-svc-external-name", "--metrics-per-undefined-host"),
+            flags=(
+                "--disable-catch-all",
+                "--disable-svc-external-name",
+                "--metrics-per-undefined-host",
+                "--exclude-socket-metrics=request_size,nginx_ingress_controller_header_duration_seconds,nonsense",
+            ),
             runner=(
                 "--have",
-                "flag:disable-catch-all,flag:disable-svc-external-name,flag:metrics-per-undefined-host",
+                "flag:disable-catch-all,flag:disable-svc-external-name,flag:metrics-per-undefined-host,"
+                "flag:exclude-socket-metrics",
             ),
             names=(
                 "flags/disable-catch-all-update",
                 "flags/disable-svc-external-name",
+                "flags/exclude-socket-metrics",
                 "flags/metrics-per-undefined-host",
             ),
         ),

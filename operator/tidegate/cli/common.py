@@ -16,6 +16,7 @@ from rich.text import Text
 
 from tidegate.endpointpools.guard import IPNetwork, parse_networks
 from tidegate.findings import Finding, ObjectKey, Severity
+from tidegate.report.metrics import NAMES, PREFIX
 from tidegate.resources.changes import SourceUpdate
 from tidegate.sources.directory import MissingFolderError, load_once, load_text
 from tidegate.store import Store
@@ -64,8 +65,8 @@ AllowedNetworks = Annotated[
 Passthrough = Annotated[
     bool, typer.Option("--enable-ssl-passthrough", help="Let Ingresses have TLS go to their backends undecrypted.")
 ]
-PassthroughPort = Annotated[
-    int, typer.Option("--ssl-passthrough-proxy-port", help="Without effect: TLS that ends here comes by a Unix socket.")
+ExcludedMetrics = Annotated[
+    str, typer.Option("--exclude-socket-metrics", metavar="NAME,NAME", help="Metrics of requests to leave out.")
 ]
 GeoFolder = Annotated[str, typer.Option("--geoip-dir", help="Where GeoIP2 databases (*.mmdb) are mounted.")]
 Prefix = Annotated[str, typer.Option("--annotations-prefix", help="The prefix of annotations.")]
@@ -151,6 +152,19 @@ def load(folder: str, options: Options) -> tuple[Translator, tuple[Finding, ...]
     translator = Translator(options)
     translator.update(store, store.apply(update.changes))
     return translator, tuple(sorted({*update.findings, *translator.findings()}))
+
+
+def excluded_metrics(text: str) -> tuple[str, ...]:
+    """The names in a comma separated list, without their prefix; those that there are not are told."""
+    names = tuple(name.strip().removeprefix(PREFIX) for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in NAMES:
+            err.print(
+                f"note: --exclude-socket-metrics: there is no metric {name!r}; there are {', '.join(NAMES)}",
+                markup=False,
+                soft_wrap=True,
+            )
+    return names
 
 
 def reserved_ports(http_port: int, https_port: int, healthz_port: int) -> dict[int, str]:

@@ -26,7 +26,7 @@ WITHOUT_EFFECT: dict[str, str] = {
     "dynamic-configuration-retries": _PUSH,
     "default-server-port": _PORT,
     "status-port": _PORT,
-    "stream-port": _PORT,
+    "ssl-passthrough-proxy-port": _PORT,
     "internal-logger-address": "there is no chroot image",
     "profiler-port": _PROFILER,
     "profiler-address": _PROFILER,

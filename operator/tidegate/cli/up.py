@@ -19,16 +19,17 @@ from tidegate.cli.common import (
     AllowedNetworks,
     ConfigMapName,
     ControllerClass,
+    ExcludedMetrics,
     GeoFolder,
     IngressClass,
     Passthrough,
-    PassthroughPort,
     Prefix,
     StreamPort,
     TCPServices,
     UDPServices,
     WithoutClass,
     err,
+    excluded_metrics,
     fail,
     networks,
     reference,
@@ -96,6 +97,7 @@ def up(
     agent: AgentOption = AgentKind.OWN,
     workers: Annotated[int, typer.Option("--workers", help="NGINX workers; 0: one per core.")] = 0,
     metrics_max_series: Annotated[int, typer.Option("--metrics-max-series", help="Label sets; 0: no bound.")] = 600,
+    exclude_socket_metrics: ExcludedMetrics = "",
     metrics_per_host: Annotated[bool, typer.Option("--metrics-per-host/--no-metrics-per-host")] = True,
     metrics_per_undefined_host: Annotated[
         bool, typer.Option("--metrics-per-undefined-host", help="Count unknown hosts too.")
@@ -108,7 +110,6 @@ def up(
     update_status: Annotated[bool, typer.Option("--update-status/--no-update-status")] = True,
     election_id: Annotated[str, typer.Option("--election-id")] = "",
     enable_ssl_passthrough: Passthrough = False,
-    ssl_passthrough_proxy_port: PassthroughPort = 442,
     validating_webhook: Annotated[str, typer.Option("--validating-webhook")] = "",
     validating_webhook_certificate: Annotated[str, typer.Option("--validating-webhook-certificate")] = "",
     validating_webhook_key: Annotated[str, typer.Option("--validating-webhook-key")] = "",
@@ -170,7 +171,10 @@ def up(
     except ValueError as error:
         fail(f"--resolver: {error}", 2)
     metrics = MetricSettings(
-        per_host=metrics_per_host, undefined_host=metrics_per_undefined_host, max_series=metrics_max_series
+        per_host=metrics_per_host,
+        undefined_host=metrics_per_undefined_host,
+        max_series=metrics_max_series,
+        excluded=excluded_metrics(exclude_socket_metrics),
     )
 
     allowed = networks(endpoint_pool_allowed_cidrs)

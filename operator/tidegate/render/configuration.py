@@ -115,6 +115,7 @@ class MetricSettings(msgspec.Struct, frozen=True):
     time: tuple[float, ...] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
     length: tuple[float, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
     size: tuple[float, ...] = (10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+    excluded: tuple[str, ...] = ()  # metrics of requests that are not given out, without their prefix
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,16 @@ from tidegate.render.configuration import MetricSettings
 
 PREFIX = "nginx_ingress_controller_"
 OVERFLOW = "overflow"
+NAMES = (
+    "requests",
+    "request_duration_seconds",
+    "response_duration_seconds",
+    "header_duration_seconds",
+    "connect_duration_seconds",
+    "request_size",
+    "response_size",
+    "bytes_sent",
+)
 LABELS = ("host", "method", "path", "namespace", "ingress", "service", "canary", "status")
 
 
@@ -58,15 +68,13 @@ class RequestMetrics:
         self._constant = constant
         time, length, size = settings.time, settings.length, settings.size
         self._histograms = (
-            Histogram(
-                "request_duration_seconds", "Seconds from the first byte of a request to the last answered", time
-            ),
-            Histogram("response_duration_seconds", "Seconds that the backend took to answer", time),
-            Histogram("header_duration_seconds", "Seconds until the head of the backend's answer", time),
-            Histogram("connect_duration_seconds", "Seconds for connecting to the backend", time),
-            Histogram("request_size", "Bytes of requests", length),
-            Histogram("response_size", "Bytes of answers", length),
-            Histogram("bytes_sent", "Bytes of answers", size),
+            Histogram(NAMES[1], "Seconds from the first byte of a request to the last answered", time),
+            Histogram(NAMES[2], "Seconds that the backend took to answer", time),
+            Histogram(NAMES[3], "Seconds until the head of the backend's answer", time),
+            Histogram(NAMES[4], "Seconds for connecting to the backend", time),
+            Histogram(NAMES[5], "Bytes of requests", length),
+            Histogram(NAMES[6], "Bytes of answers", length),
+            Histogram(NAMES[7], "Bytes of answers", size),
         )
         self._width = 1 + sum(len(item.bounds) + 2 for item in self._histograms)
         self._series: OrderedDict[tuple[str, ...], Series] = OrderedDict()
@@ -127,9 +135,13 @@ class RequestMetrics:
         requests = CounterMetricFamily(f"{PREFIX}requests", "Requests served", labels=names)
         for labels, row in rows:
             requests.add_metric(labels, row[0])
-        yield _plain(requests, f"{PREFIX}requests")
+        if NAMES[0] not in self._settings.excluded:
+            yield _plain(requests, PREFIX + NAMES[0])
         offset = 1
         for histogram in self._histograms:
+            if histogram.name in self._settings.excluded:
+                offset += len(histogram.bounds) + 2
+                continue
             family = HistogramMetricFamily(PREFIX + histogram.name, histogram.documentation, labels=names)
             for labels, row in rows:
                 _add_histogram(family, labels, row, offset, histogram.bounds)
