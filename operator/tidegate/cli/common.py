@@ -70,6 +70,9 @@ ExcludedMetrics = Annotated[
 ]
 GeoFolder = Annotated[str, typer.Option("--geoip-dir", help="Where GeoIP2 databases (*.mmdb) are mounted.")]
 Prefix = Annotated[str, typer.Option("--annotations-prefix", help="The prefix of annotations.")]
+StatusClasses = Annotated[
+    bool, typer.Option("--report-status-classes", help="Count requests by 2xx, 3xx, ... instead of by status.")
+]
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
 

@@ -33,6 +33,7 @@ WITHOUT_EFFECT: dict[str, str] = {
     "disable-full-test": "a review always costs just the object under review",
     "monitor-max-batch-size": "requests are counted in NGINX, none is left out",
     "max-buckets": "there are no native histograms",
+    "health-check-timeout": "health is known at any time, nobody waits for it",
     "maxmind-retries-count": _DOWNLOAD,
     "maxmind-retries-timeout": _DOWNLOAD,
     "maxmind-edition-ids": _DOWNLOAD,
@@ -64,9 +65,10 @@ SWITCHES_WITHOUT_EFFECT: dict[str, str] = {
 }
 
 REFUSED: dict[str, str] = {
+    "bucket-factor": "there are no native histograms: leave it out, or say 0",
     "maxmind-license-key": "GeoIP databases are not downloaded: mount them, and leave the flag out",
 }
-"""Flags with a value that is not empty."""
+"""Flags whose value asks for something: is neither empty nor 0."""
 
 VERBOSITY = re.compile(r"-v=?(\d+)")
 
@@ -97,7 +99,7 @@ class GoCommand(TyperCommand):
                 given = value if equals else next(rest, "")
                 if plain in WITHOUT_EFFECT:
                     _tell(name, WITHOUT_EFFECT[plain])
-                elif given:
+                elif given not in ("", "0"):
                     fail(f"{name}: {REFUSED[plain]}", 2)
             elif equals and name in switches and value in TRUE | FALSE:
                 on, off = switches[name]

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
+from tidegate import __version__
 from tidegate.admin.server import AdminServer
 from tidegate.admission.certificate import SecretPlan
 from tidegate.agent.main import AgentOptions
@@ -28,6 +29,7 @@ from tidegate.cli.common import (
     IngressClass,
     Passthrough,
     Prefix,
+    StatusClasses,
     StreamPort,
     TCPServices,
     UDPServices,
@@ -35,6 +37,7 @@ from tidegate.cli.common import (
     excluded_metrics,
     fail,
     networks,
+    out,
     reference,
     reserved_ports,
 )
@@ -92,6 +95,11 @@ def _published(addresses: str, service: ObjectKey | None, pod: ObjectKey | None,
         service,
         Pods(pod.namespace, pod.name, internal) if pod is not None else None,
     )
+
+
+def _webhook_port(place: str) -> dict[int, str]:
+    port = place.rpartition(":")[2]
+    return {int(port): "--validating-webhook"} if port.isdigit() else {}
 
 
 def _webhook(
@@ -217,6 +225,7 @@ def run(
     time_buckets: Annotated[str, typer.Option("--time-buckets", metavar="S,S")] = "",
     length_buckets: Annotated[str, typer.Option("--length-buckets", metavar="N,N")] = "",
     size_buckets: Annotated[str, typer.Option("--size-buckets", metavar="N,N")] = "",
+    report_status_classes: StatusClasses = False,
     # the program
     nginx_binary: Annotated[str, typer.Option("--nginx-binary", help="The NGINX to run.")] = "nginx",
     resolver: Annotated[
@@ -227,9 +236,19 @@ def run(
     agent: AgentOption = AgentKind.OWN,
     workers: Annotated[int, typer.Option("--workers", help="NGINX workers; 0: one per core.")] = 0,
     log_format: Annotated[LogFormat, typer.Option("--log-format", help="How messages are written.")] = LogFormat.TEXT,
+    shutdown_grace_period: Annotated[
+        int, typer.Option("--shutdown-grace-period", help="Seconds after SIGTERM in which NGINX still serves.")
+    ] = 0,
+    post_shutdown_grace_period: Annotated[
+        int, typer.Option("--post-shutdown-grace-period", help="Seconds to wait after NGINX has ended.")
+    ] = 0,
     verbosity: Annotated[int, typer.Option("--v", "-v", help="0: what matters, 2: everything.")] = 0,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
     """Serve the Ingresses of a cluster. Takes the flags of the retired controller."""
+    if version:
+        out.print(__version__)
+        return
     configure(log_format, verbosity)
     pod_name, pod_namespace = os.environ.get("POD_NAME", ""), os.environ.get("POD_NAMESPACE", "")
     if not pod_name or not pod_namespace:
@@ -263,7 +282,7 @@ def run(
         default_certificate=reference("Secret", default_ssl_certificate, "--default-ssl-certificate"),
         tcp_services=reference("ConfigMap", tcp_services_configmap, "--tcp-services-configmap"),
         udp_services=reference("ConfigMap", udp_services_configmap, "--udp-services-configmap"),
-        reserved_ports=reserved_ports(http_port, https_port, healthz_port),
+        reserved_ports=reserved_ports(http_port, https_port, healthz_port) | _webhook_port(validating_webhook),
         ssl_passthrough=enable_ssl_passthrough,
         host_ownership=ownership,
         https_port=https_port,
@@ -285,6 +304,7 @@ def run(
         time=buckets(time_buckets, "--time-buckets", default.time),
         length=buckets(length_buckets, "--length-buckets", default.length),
         size=buckets(size_buckets, "--size-buckets", default.size),
+        status_classes=report_status_classes,
     )
     service = reference("Service", publish_service, "--publish-service")
     ttl = seconds(election_ttl, "--election-ttl")
@@ -355,7 +375,14 @@ def run(
                 more=operator.families,
                 pools=operator.pools,
             )
-            await serve(control, admin, progress, operator.companions())
+            await serve(
+                control,
+                admin,
+                progress,
+                operator.companions(),
+                grace=shutdown_grace_period,
+                linger=post_shutdown_grace_period,
+            )
         finally:
             await operator.close()
 

@@ -166,11 +166,18 @@ async def make_runtime(
 
 
 async def serve(
-    control: ControlPlane, admin: AdminServer, progress: Progress, companions: Sequence[Awaitable[None]] = ()
+    control: ControlPlane,
+    admin: AdminServer,
+    progress: Progress,
+    companions: Sequence[Awaitable[None]] = (),
+    *,
+    grace: float = 0,
+    linger: float = 0,
 ) -> None:
     """Run until a signal, then end everything. A failure leaves an NGINX that serves alone, for the next run.
 
-    `companions` run beside the control plane, and are cancelled before it.
+    `companions` run beside the control plane, and are cancelled before it. For `grace` seconds after the signal
+    everything goes on, but says that it is not healthy; for `linger` seconds after NGINX has ended nothing happens.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -186,6 +193,9 @@ async def serve(
         drained = asyncio.create_task(until_drained(control.agent))
         await asyncio.wait({running, drained}, return_when=asyncio.FIRST_COMPLETED)
         drained.cancel()
+    elif stop.is_set() and grace:
+        control.stopping = True
+        await asyncio.wait({running}, timeout=grace)
     stopping.cancel()
     for task in beside:
         task.cancel()
@@ -208,6 +218,7 @@ async def serve(
             await _stop_agent(control.run_dir)
         if control.agent is not None:
             await control.agent.wait()
+        await asyncio.sleep(linger)
     else:
         progress.line("NGINX goes on serving; `tidegate up` takes it over, `tidegate up --stop` ends it", "yellow")
     if failure is not None:

@@ -24,6 +24,7 @@ from tidegate.cli.common import (
     IngressClass,
     Passthrough,
     Prefix,
+    StatusClasses,
     StreamPort,
     TCPServices,
     UDPServices,
@@ -102,6 +103,7 @@ def up(
     metrics_per_undefined_host: Annotated[
         bool, typer.Option("--metrics-per-undefined-host", help="Count unknown hosts too.")
     ] = False,
+    report_status_classes: StatusClasses = False,
     tcp_services_configmap: TCPServices = "",
     udp_services_configmap: UDPServices = "",
     stream_port: StreamPort = 10247,
@@ -175,6 +177,7 @@ def up(
         undefined_host=metrics_per_undefined_host,
         max_series=metrics_max_series,
         excluded=excluded_metrics(exclude_socket_metrics),
+        status_classes=report_status_classes,
     )
 
     allowed = networks(endpoint_pool_allowed_cidrs)

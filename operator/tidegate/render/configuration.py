@@ -116,6 +116,7 @@ class MetricSettings(msgspec.Struct, frozen=True):
     length: tuple[float, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
     size: tuple[float, ...] = (10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
     excluded: tuple[str, ...] = ()  # metrics of requests that are not given out, without their prefix
+    status_classes: bool = False  # 2xx in place of 200
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,8 @@ class RequestMetrics:
             self._overflow.add(row)
             self.overflowed += 1
             return
+        if self._settings.status_classes:
+            labels = (*labels[:-1], f"{labels[-1][:1]}xx")
         series = self._series.get(labels)
         if series is None:
             if labels[4] and not self._is_live(labels[3], labels[4]):
