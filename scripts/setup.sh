@@ -14,6 +14,7 @@ PACKAGES=(
     nginx libnginx-mod-http-lua libnginx-mod-http-headers-more-filter lua-cjson   # the data plane
     libnginx-mod-stream libnginx-mod-stream-js                                    # its TCP and UDP services
     libnginx-mod-http-brotli-filter libnginx-mod-http-geoip2                      # what some settings load
+    libnginx-mod-http-modsecurity modsecurity-crs                                 # its firewall
     "$luajit" lua-check                     # its Lua: tests and lint
     mmdebstrap patchelf                     # a second NGINX version for the tests
     haproxy wrk nghttp2-client              # peers and load of the benchmarks

@@ -8,6 +8,7 @@ source scripts/debian.sh
 suite=trixie
 packages=nginx,libnginx-mod-http-lua,libnginx-mod-http-headers-more-filter,lua-cjson
 packages+=,libnginx-mod-stream,libnginx-mod-stream-js,libnginx-mod-http-brotli-filter,libnginx-mod-http-geoip2
+packages+=,libnginx-mod-http-modsecurity,modsecurity-crs
 root=.cache/$suite
 stamp=$root/.tidegate-stamp
 

@@ -469,6 +469,8 @@ def _facts(runtime: Runtime) -> NginxFacts:
         modules=tuple(Path(file).name for file in (*features.modules, *features.optional)),
         debug=features.debug,
         open_files=runtime.open_files,
+        firewall_rules=bool(features.firewall.base),
+        core_rules=bool(features.firewall.core_rules),
         wildcard=any(map(is_wildcard, runtime.http_addresses)),
     )
 

@@ -357,6 +357,16 @@ class Question(msgspec.Struct, frozen=True, gc=False):
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
+class Firewall(msgspec.Struct, frozen=True, gc=False):
+    """What ModSecurity applies to requests. `common`: the rules of the global settings, else the recommended ones."""
+
+    rules: str = ""  # lines of the Ingress, which count before all others
+    common: bool = False
+    base: bool = False  # the recommended rules
+    core: bool = False  # the OWASP core rules
+    transaction_id: str = ""  # may hold variables
+
+
 class Policy(msgspec.Struct, frozen=True, gc=False):
     """What NGINX only takes as configuration. Sizes are bytes, durations seconds."""
 
@@ -395,6 +405,7 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     snippet: tuple[Directive, ...] = ()
     captures: str = ""  # a pattern, where the snippet uses what it captures
     common_snippet: bool = False  # the location snippet of the global settings counts here
+    firewall: Firewall | None = None
 
     @property
     def digest(self) -> str:
@@ -556,6 +567,8 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     http_snippet: tuple[Directive, ...] = ()
     server_snippet: tuple[Directive, ...] = ()
     location_snippet: tuple[Directive, ...] = ()
+    firewall: Firewall | None = None  # of requests that nobody's route takes
+    firewall_rules: str = ""  # in place of the recommended ones where a firewall is `common`
 
 
 VerifyMode = Literal["on", "off", "optional", "optional_no_ca"]

@@ -30,7 +30,7 @@ local settings = {
   outer_body_limit = 0,
   log_variables = false,
   log_default_backend = false,
-  common_snippet = false,
+  default_location = false,
   health_path = "/healthz",
 }
 
@@ -349,7 +349,7 @@ local function nobody_home(context)
     ngx.var.proxy_upstream_name = "upstream-default-backend"
     ngx.var.tidegate_quiet = settings.log_default_backend and "" or "1"
   end
-  if settings.common_snippet and not context.inside then
+  if settings.default_location and not context.inside then
     return ngx.exec("@tidegate_default")
   end
   local globals = store.globals()

@@ -6,10 +6,11 @@ import asyncio
 import os
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 from tidegate.render.configuration import HEADERS_MORE, NginxFeatures
+from tidegate.render.firewall import FirewallFiles
 
 VERSION = re.compile(r"nginx version: nginx/(\d+)\.(\d+)\.(\d+)")
 MODULES_PATH = re.compile(r"--modules-path=(\S+)")
@@ -69,5 +70,13 @@ def _features(version: tuple[int, int, int], modules: Path) -> NginxFeatures:
         lua_libraries=f"{root}/usr/share/lua/5.1/?.lua" if root else "",
         lua_cpath=f"{root}/usr/lib/{os.uname().machine}-linux-gnu/lua/5.1/?.so;;" if root else "",
         mime_types=f"{root}/etc/nginx/mime.types",
+        firewall=_firewall_files(root),
         stream_modules=stream if all(Path(name).is_file() for name in stream) else (),
     )
+
+
+def _firewall_files(root: str) -> FirewallFiles:
+    usual = FirewallFiles(*(root + name for name in astuple(FirewallFiles())))
+    base = usual.base if Path(usual.base).is_file() else ""
+    core = Path(usual.core_setup).is_file() and any(Path(usual.core_rules).glob("*.conf"))
+    return replace(usual, base=base) if core else FirewallFiles(base, "", "")

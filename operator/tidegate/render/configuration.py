@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tidegate.model import CATCH_ALL, Directive, Globals, Listener, Policy, RateLimit, Server
+from tidegate.model import CATCH_ALL, Directive, Firewall, Globals, Listener, Policy, RateLimit, Server
 from tidegate.render.fastcgi import Parameter, parameters
+from tidegate.render.firewall import MODULE as FIREWALL_MODULE
+from tidegate.render.firewall import FirewallFiles, core_directives, location_directives
 from tidegate.render.geo import ALL, Database, databases_of, variables_in
 from tidegate.render.listeners import ListenGroup, host_of, listen_addresses, listen_groups
 from tidegate.render.matching import bucket_size, map_key
@@ -51,6 +53,8 @@ MIB = 1024 * 1024
 PEM_FOLDER = "tls/backends"  # below the run directory: certificates and keys that policies name
 ZONE_NODE = 128  # bytes that one client takes in a limit zone (NGINX's slab for a key of up to 40 bytes)
 
+USUAL_FIREWALL = FirewallFiles()
+
 
 @dataclass(frozen=True)
 class NginxFeatures:
@@ -66,6 +70,7 @@ class NginxFeatures:
     lua_cpath: str = ""
     mime_types: str = "/etc/nginx/mime.types"
     stream_modules: tuple[str, ...] = ()  # loaded where a TCP or UDP service needs them
+    firewall: FirewallFiles = USUAL_FIREWALL
 
     @property
     def http2_directive(self) -> bool:
@@ -284,8 +289,10 @@ class Configuration:
     @property
     def modules(self) -> tuple[str, ...]:
         features = self.runtime.features
-        optional = ((BROTLI,) if self.settings.brotli else ()) + ((GEOIP2,) if self.settings.geo else ())
-        found = tuple(file for name in optional for file in features.optional if file.endswith(f"/{name}"))
+        settings = self.settings
+        asked = ((BROTLI, settings.brotli), (GEOIP2, settings.geo), (FIREWALL_MODULE, self.firewalls))
+        optional = {name for name, wanted in asked if wanted}
+        found = tuple(file for file in features.optional if file.rpartition("/")[2] in optional)
         return features.modules + found + (features.stream_modules if self.stream else ())
 
     @property
@@ -396,7 +403,7 @@ class Configuration:
                     "users_folder": f"{self.runtime.worker_place}/users/",
                     "log_variables": self._log_variables_wanted,
                     "log_default_backend": settings.log_default_backend,
-                    "common_snippet": bool(settings.location_snippet),
+                    "default_location": bool(settings.location_snippet or settings.firewall),
                     **({"limit_by": settings.limit_by} if settings.limit_by else {}),
                 },
                 "balancer": {
@@ -446,6 +453,28 @@ class Configuration:
         name = "Strict-Transport-Security"
         hidden = {row: (Directive(row, (name,)),) for row in (f"{module}_hide_header" for module in MODULES.values())}
         return {"add_header": (Directive("add_header", (name, "$hsts", "always")),), **hidden}
+
+    # -- firewall -----------------------------------------------------------------------------------------------
+
+    @property
+    def firewalls(self) -> list[Firewall]:
+        """Those of all locations."""
+        every = [self.settings.firewall, *(policy.firewall for policy in self._policies.values())]
+        return [firewall for firewall in every if firewall is not None]
+
+    @property
+    def core_rules(self) -> tuple[Directive, ...]:
+        wanted = any(firewall.core for firewall in self.firewalls)
+        return core_directives(self.runtime.features.firewall) if wanted else ()
+
+    def firewall_of(self, firewall: Firewall) -> tuple[Directive, ...]:
+        return location_directives(
+            firewall,
+            self.settings.firewall_rules,
+            bool(self.core_rules),
+            self.runtime.features.firewall,
+            f"{self.runtime.run_dir}/logs/modsec_audit.log",
+        )
 
     @property
     def servers(self) -> list[NativeServer]:

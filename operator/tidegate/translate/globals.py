@@ -8,6 +8,7 @@ from tidegate.settings.resolve import GlobalSettings
 from tidegate.translate.answers import default_rewrites
 from tidegate.translate.backends import hash_parts
 from tidegate.translate.compression import brotli, gzip
+from tidegate.translate.firewall import global_rules, usable_firewall
 from tidegate.translate.header_sets import NO_HEADERS, HeaderSets
 from tidegate.translate.logs import (
     access_log,
@@ -206,4 +207,6 @@ def translate_globals(settings: GlobalSettings, options: Options, headers: Heade
         http_snippet=get(cm.HTTP_SNIPPET),
         server_snippet=get(cm.SERVER_SNIPPET),
         location_snippet=get(cm.LOCATION_SNIPPET),
+        firewall=usable_firewall(settings, options.nginx),
+        firewall_rules=global_rules(settings),
     )

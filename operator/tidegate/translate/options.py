@@ -23,6 +23,8 @@ class NginxFacts(msgspec.Struct, frozen=True):
     modules: tuple[str, ...] | None = None  # names of files, such as `ngx_http_geoip2_module.so`
     debug: bool = True  # whether it was built with its debugging log
     open_files: int = 0  # that a worker may have; 0: not known
+    firewall_rules: bool = True  # whether ModSecurity's recommended rules are there
+    core_rules: bool = True  # and the OWASP core rules
     wildcard: bool = True  # whether it is told to listen on all addresses
 
     def has(self, module: str) -> bool:

@@ -32,6 +32,7 @@ from tidegate.translate.backend_tls import TLSSettings
 from tidegate.translate.backends import BackendName, Target
 from tidegate.translate.external_auth import Place
 from tidegate.translate.fastcgi import Refused
+from tidegate.translate.firewall import with_firewall, without_effect
 from tidegate.translate.globals import busy_buffers, next_upstream, temp_file_size
 from tidegate.translate.guards import Guards, guards_of
 from tidegate.translate.mirror import Mirrored, NoMirror, mirrored
@@ -254,6 +255,12 @@ def held_route(location: Location, match: Match) -> RouteResult:
     return RouteResult(route, None, (), None, ())
 
 
+def denied_route(location: Location, match: Match, denied: Denied, context: RouteContext) -> RouteResult:
+    """What stands on a path that a guard should protect which cannot be had."""
+    route = Route(match, location.path, labels_of(location), status=503)
+    return RouteResult(route, None, (), None, (_denial(location.view, denied, context),))
+
+
 def build_route(
     location: Location, match: Match, canary: tuple[View, BackendName] | None, context: RouteContext
 ) -> RouteResult:
@@ -268,21 +275,23 @@ def build_route(
         guards = guards_of(settings, context.globals, place, context.reader)
         additions = additions_of(settings, context.globals, namespace, context.reader)
     except Denied as denied:
-        finding = _denial(view, denied, context)
-        route = Route(match, location.path, labels_of(location), status=503)
-        return RouteResult(route, None, (), None, (finding,))
+        return denied_route(location, match, denied, context)
     except Refused as refused:
         field = field_of(view, refused.field, context)
         finding = Finding(view.ingress.key, field, Severity.ERROR, "Rejected", f"{refused}; its paths are not served")
         return RouteResult(Route(match, location.path, labels_of(location), refused=True), None, (), None, (finding,))
 
-    copied, complaints = None, upstream.without_effect
+    copied, complaints = None, upstream.without_effect + without_effect(settings)
     try:
         copied = mirrored(settings)
     except NoMirror as reason:
         complaints += ((reason.field, str(reason)),)
     policy = _policy(location, upstream, context, guards, additions, copied)
     policy = with_snippets(policy, settings, context.globals, match, location.path)
+    try:
+        policy = with_firewall(policy, settings, context.globals, context.options.nginx)
+    except Denied as denied:
+        return denied_route(location, match, denied, context)
     own_policy = None if policy == context.default_policy else policy
     fallback = _fallback(settings, namespace, context)
     own_errors = settings.is_set(ann.CUSTOM_HTTP_ERRORS)

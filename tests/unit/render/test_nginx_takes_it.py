@@ -125,6 +125,12 @@ EVERY: list[dict[str, str]] = [
         "auth-cache-key": "$cookie_session",
     },
     {"auth-url": "https://guard.test/"},
+    {
+        "enable-modsecurity": "true",
+        "enable-owasp-core-rules": "true",
+        "modsecurity-snippet": "SecRuleEngine On",
+        "modsecurity-transaction-id": "$request_id",
+    },
     {"use-regex": "true", "configuration-snippet": "add_header X-First $1; if ($arg_x) { return 410; }"},
 ]
 EVERY_KEY = {

@@ -144,7 +144,6 @@ def test_these_bad_values_reject_the_ingress(name: str, text: str) -> None:
         ("proxy-ssl-verify", "maybe"),
         ("proxy-ssl-secret", "client"),
         ("auth-tls-secret", "ca"),
-        ("enable-modsecurity", "perhaps"),
     ],
 )
 def test_these_bad_values_deny(name: str, text: str) -> None:
@@ -232,7 +231,13 @@ def test_a_snippet_that_is_allowed_is_read_and_one_that_is_not_closed_rejects() 
     assert result.get(ann.CONFIGURATION_SNIPPET) == (Directive("return", ("410",)),)
     assert not result.degraded
     assert resolved({"configuration-snippet": "return 410"}, allowed).rejected
-    assert resolved({"modsecurity-snippet": "SecRuleEngine On"}, allowed).denied
+    assert resolved({"modsecurity-snippet": "SecRuleEngine \x01"}, allowed).denied
+
+
+@pytest.mark.parametrize("setting", [ann.ENABLE_MODSECURITY, ann.ENABLE_OWASP_CORE_RULES])
+def test_a_firewall_that_is_perhaps_wanted_is_on(setting: Setting[bool]) -> None:
+    result = resolved({setting.name: "perhaps"})
+    assert (result.get(setting), result.degraded, result.denied) == (True, True, False)
 
 
 def test_unknown_names_are_mentioned_and_do_no_harm() -> None:
@@ -258,10 +263,7 @@ def test_what_is_not_supported_yet_degrades() -> None:
 
 
 def test_what_is_not_supported_yet_and_protects_denies() -> None:
-    for written in (
-        {"auth-type": "digest"},
-        {"enable-modsecurity": "true"},
-    ):
+    for written in ({"auth-type": "digest"},):
         result = resolved(written)
         assert result.denied
         assert [(severity, reason) for _, severity, reason in said(result)] == [(Severity.ERROR, "NotYetSupported")]
@@ -270,8 +272,7 @@ def test_what_is_not_supported_yet_and_protects_denies() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("enable-modsecurity", "false"),
-        ("enable-owasp-core-rules", "false"),
+        ("enable-opentelemetry", "false"),
     ],
 )
 def test_a_value_that_asks_for_nothing_needs_no_support(name: str, text: str) -> None:

@@ -9,9 +9,10 @@ import pytest
 from tidegate.findings import Severity
 from tidegate.settings import annotations as ann
 from tidegate.settings.registry import ANNOTATIONS, CONFIGMAP_KEYS
-from tidegate.settings.setting import AnySetting, OnInvalid, Support
+from tidegate.settings.setting import AnySetting, OnInvalid, Risk, Support
 from tidegate.settings.types import NOTHING, InvalidValue
 from tidegate.translate.acceptance import Hold
+from tidegate.translate.options import NginxFacts
 from world import OPTIONS, World, configmap, endpoints, ingress, service
 
 ATTEMPTS = (
@@ -73,7 +74,9 @@ def test_each_supported_annotation_has_an_invalid_value() -> None:
 
 
 def world_with(setting: AnySetting, **annotations: str) -> World:
+    allowed = {"allow_snippet_annotations": "true", "annotations_risk_level": "Critical"}
     return World(
+        *([configmap(**allowed)] if setting.risk is Risk.CRITICAL else []),
         ingress("web", "/", "/x", **NEEDED.get(setting.name, {}), **annotations),
         ingress("neighbour", host="b.test"),
         service(),
@@ -134,9 +137,28 @@ def test_an_invalid_configmap_key_denies_or_falls_back(
         assert world.host().routes[0].status == 0
 
 
-def test_a_security_annotation_that_is_not_supported_yet_denies() -> None:
-    world = World(ingress(enable_modsecurity="true"), service(), endpoints())
+@pytest.mark.parametrize(
+    ("facts", "missing"),
+    [
+        (NginxFacts(modules=()), "ModSecurity"),
+        (NginxFacts(firewall_rules=False), "ModSecurity"),
+        (NginxFacts(core_rules=False), "core rules"),
+    ],
+)
+def test_a_firewall_that_this_nginx_cannot_have_denies(facts: NginxFacts, missing: str) -> None:
+    options = msgspec.structs.replace(OPTIONS, nginx=facts)
+    guarded = ingress(enable_modsecurity="true", enable_owasp_core_rules="true")
+    world = World(guarded, ingress("other", host="b.test"), service(), endpoints(), options=options)
     assert [route.status for route in world.host().routes] == [503]
+    assert world.host("b.test").routes[0].status == 0
+    assert any(item.reason == "Denied" and missing in item.message for item in world.findings())
+
+
+def test_a_global_firewall_that_this_nginx_cannot_have_denies_whoever_does_not_turn_it_off() -> None:
+    options = msgspec.structs.replace(OPTIONS, nginx=NginxFacts(modules=()))
+    off = ingress("off", host="b.test", enable_modsecurity="false")
+    world = World(configmap(enable_modsecurity="true"), ingress(), off, service(), endpoints(), options=options)
+    assert [world.host(name).routes[0].status for name in ("a.test", "b.test")] == [503, 0]
 
 
 def test_a_login_that_fails_spares_the_exempt_locations() -> None:

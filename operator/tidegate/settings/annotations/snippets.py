@@ -12,7 +12,7 @@ from tidegate.settings.texts import CharClass, Snippet, Text
 from tidegate.settings.types import GoBool
 
 _SNIPPETS: Final = Family("Snippets", on_invalid=OnInvalid.REJECT)
-_FIREWALL: Final = Family("ModSecurity", on_invalid=OnInvalid.DENY, support=Support.NOT_YET, security=True)
+_FIREWALL: Final = Family("ModSecurity", on_invalid=OnInvalid.DENY, security=True)
 
 CONFIGURATION_SNIPPET: Final = _SNIPPETS.setting(
     "configuration-snippet", Directives(), (), "Lines for each path of the Ingress.", risk=Risk.CRITICAL
@@ -35,10 +35,19 @@ STREAM_SNIPPET: Final = _SNIPPETS.setting(
     support=Support.NOT_YET,
 )
 ENABLE_MODSECURITY: Final = _FIREWALL.overriding(
-    keys.ENABLE_MODSECURITY, GoBool(), "Whether the firewall inspects requests of this Ingress."
+    keys.ENABLE_MODSECURITY,
+    GoBool(),
+    "Whether the firewall inspects requests of this Ingress.",
+    on_invalid=OnInvalid.CLOSED,
+    fallback=True,
 )
 ENABLE_OWASP_CORE_RULES: Final = _FIREWALL.setting(
-    "enable-owasp-core-rules", GoBool(), False, "Whether it uses the OWASP core rules here."
+    "enable-owasp-core-rules",
+    GoBool(),
+    False,
+    "Whether it uses the OWASP core rules here.",
+    on_invalid=OnInvalid.CLOSED,
+    fallback=True,
 )
 MODSECURITY_TRANSACTION_ID: Final = _FIREWALL.setting(
     "modsecurity-transaction-id",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tidegate.settings.family import Family
-from tidegate.settings.setting import Becomes, OnInvalid, Scope, Support
+from tidegate.settings.setting import Becomes, OnInvalid, Scope
 from tidegate.settings.texts import Snippet
 from tidegate.settings.types import WeakBool
 
@@ -13,17 +13,16 @@ _FAMILY: Final = Family(
     "ModSecurity",
     scope=Scope.LOCATION,
     becomes=Becomes.POLICY,
-    on_invalid=OnInvalid.DENY,
-    support=Support.NOT_YET,
+    on_invalid=OnInvalid.CLOSED,
     security=True,
 )
 
 ENABLE_MODSECURITY: Final = _FAMILY.setting(
-    "enable-modsecurity", WeakBool(), False, "Whether the firewall inspects requests of every path."
+    "enable-modsecurity", WeakBool(), False, "Whether the firewall inspects requests of every path.", fallback=True
 )
 ENABLE_OWASP_MODSECURITY_CRS: Final = _FAMILY.setting(
-    "enable-owasp-modsecurity-crs", WeakBool(), False, "Whether it uses the OWASP core rules."
+    "enable-owasp-modsecurity-crs", WeakBool(), False, "Whether it uses the OWASP core rules.", fallback=True
 )
 MODSECURITY_SNIPPET: Final = _FAMILY.setting(
-    "modsecurity-snippet", Snippet(), "", "Rules in place of the recommended ones."
+    "modsecurity-snippet", Snippet(), "", "Rules in place of the recommended ones.", on_invalid=OnInvalid.DENY
 )
