@@ -205,6 +205,16 @@ def test_a_service_with_a_selector_is_refused_with_the_reason(db: Manifest) -> N
         assert counted(up) == (0, 0)
 
 
+def test_no_endpoint_leads_to_the_admin_port(db: Manifest) -> None:
+    with Up() as up:
+        hostile = service("db", up.admin)
+        hostile[1]["endpoints"].append({"addresses": ["127.8.8.8"]})
+        up.start(hostile, db)
+        assert counted(up) == (2, 2)
+        assert answering(up, 2) == {"503"}
+        assert "is a port of this pod itself" in (up.run / "logs" / "error.log").read_text()
+
+
 def test_the_next_run_takes_over_without_a_failed_request(db: Manifest) -> None:
     with backends("a") as (a,), Up(*OPEN) as up:
         up.start(bare(a.port), db, pool(*at(2), check=True))

@@ -2,6 +2,7 @@
 -- kept apart: turns by backend, response times by endpoint.
 
 local contexts = require "tidegate.context"
+local networks = require "tidegate.networks"
 local ring = require "tidegate.ring"
 
 local random, ceil = math.random, math.ceil
@@ -32,9 +33,33 @@ local UPSTREAM_NAME = { ["$proxy_upstream_name"] = true, ["$proxy_host"] = true 
 local times = {} -- endpoint name -> {average, when}
 local times_count, TIMES_KEPT = 0, 20000
 
+local own_ports, own_networks = {}, nil
+
+-- Where this very pod listens for those who run it: `networks` are its addresses, `ports` the admin and webhook ports.
+function _M.configure(own)
+  own_ports, own_networks = {}, networks.compile(own.networks)
+  for _, port in ipairs(own.ports) do
+    own_ports[port] = true
+  end
+end
+
+-- Whatever a record says, no request is sent there.
+local function without_own(endpoints)
+  local kept = {}
+  for _, endpoint in ipairs(endpoints) do
+    local address = own_ports[endpoint.port] and own_networks and gsub(endpoint.address, "[%[%]]", "")
+    if address and networks.contains(own_networks, networks.parse(address)) then
+      ngx.log(ngx.ERR, "endpoint ", endpoint.address, ":", endpoint.port, " is a port of this pod itself: refused")
+    else
+      kept[#kept + 1] = endpoint
+    end
+  end
+  return kept
+end
+
 function _M.compile(record)
   local self = setmetatable(record, _M)
-  self.endpoints = record.endpoints or {}
+  self.endpoints = without_own(record.endpoints or {})
   self.count = #self.endpoints
   for _, endpoint in ipairs(self.endpoints) do
     endpoint.name = endpoint.address .. ":" .. endpoint.port

@@ -47,6 +47,9 @@ function _M.start(text)
   router.configure(settings.router)
   balancer.configure(settings.balancer)
   metrics.configure(settings.metrics)
+  if settings.own then
+    require("tidegate.backend").configure(settings.own)
+  end
   -- for the phases that every request runs through, where `require` would be a call into C each time
   _G.tidegate = { rewrite = router.rewrite, balance = balancer.balance, log = metrics.log }
   require("tidegate.certificates").configure(settings.certificates)

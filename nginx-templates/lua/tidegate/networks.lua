@@ -61,6 +61,11 @@ local function parse6(address)
   return table.concat(bytes)
 end
 
+-- An address as 4 or 16 bytes.
+function _M.parse(text)
+  return parse4(text) or parse6(text)
+end
+
 -- From texts such as `10.0.0.0/8` and `2001:db8::/32`; nil for an absent or empty list.
 function _M.compile(list)
   if not list or #list == 0 then

@@ -20,6 +20,7 @@ from tidegate.agent.protocol import AgentState, AgentStatus
 from tidegate.apply.dataplane import DataPlane, DataPlaneError, MemoryFullError
 from tidegate.apply.loader import Loader, Refused, StartError
 from tidegate.apply.memo import Content
+from tidegate.apply.own import without_own
 from tidegate.apply.pusher import Pusher
 from tidegate.apply.records import Record, built_in_backend, data_size, in_order, needs_of, policies_of
 from tidegate.apply.revisions import Revisions
@@ -75,7 +76,7 @@ class Applier:
         on_applied: Callable[[Applied], None],
         on_refused: Callable[[Refused], None],
     ) -> None:
-        self._default_socket = runtime.default_socket
+        self._default_socket, self._own = runtime.default_socket, runtime.own
         self._agent = agent
         self.loader = Loader(run_dir, runtime, agent, fallback)
         self._pusher = Pusher(run_dir)
@@ -131,8 +132,9 @@ class Applier:
         `policies` are all that any wanted route names, `servers` the native ones by the digest of their profile;
         `answered` is the number of refusals that this takes into account; of `passthrough` just what changed.
         """
-        streams = streams or {}
-        self._stream_files.want(streams, passthrough or {})
+        streams = {name: without_own(stream, self._own) for name, stream in (streams or {}).items()}
+        passed = {name: host and without_own(host, self._own) for name, host in (passthrough or {}).items()}
+        self._stream_files.want(streams, passed)
         waited = self._listeners_wait
         if self._listeners.want(streams, time.monotonic()) and not waited:
             self._listeners_since = revision

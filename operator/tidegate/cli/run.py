@@ -309,6 +309,15 @@ def run(
     service = reference("Service", publish_service, "--publish-service")
     ttl = seconds(election_ttl, "--election-ttl")
     allowed = networks(endpoint_pool_allowed_cidrs)
+    webhook = _webhook(
+        validating_webhook,
+        validating_webhook_certificate,
+        validating_webhook_key,
+        validating_webhook_secret,
+        validating_webhook_service,
+        validating_webhook_configuration,
+        pod_namespace,
+    )
     operator_options = OperatorOptions(
         pools=PoolOptions(allowed, servers) if enable_endpoint_pools else None,
         access=Access(kubeconfig, apiserver_host, certificate_authority),
@@ -321,15 +330,7 @@ def run(
         election_ttl=ttl if ttl > 0 else 30,
         sync_events=not disable_sync_events,
         census_every=seconds(sync_period, "--sync-period") or 600,
-        webhook=_webhook(
-            validating_webhook,
-            validating_webhook_certificate,
-            validating_webhook_key,
-            validating_webhook_secret,
-            validating_webhook_service,
-            validating_webhook_configuration,
-            pod_namespace,
-        ),
+        webhook=webhook,
         configmaps=frozenset(
             key for key in (options.configmap, options.tcp_services, options.udp_services) if key is not None
         ),
@@ -351,6 +352,7 @@ def run(
                 stream_port=stream_port,
                 streams=bool(options.tcp_services or options.udp_services),
                 ssl_passthrough=enable_ssl_passthrough,
+                own=(healthz_port, stream_port, *((webhook.port,) if webhook else ())),
             )
             progress = Progress(f"port {http_port}", f"port {healthz_port}", as_log=log_format is LogFormat.JSON)
             control = ControlPlane(

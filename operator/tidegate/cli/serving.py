@@ -21,6 +21,7 @@ from tidegate.agent.main import AgentStartError, RunDirError
 from tidegate.agent.rundir import RunDir
 from tidegate.apply.applier import StartError
 from tidegate.apply.nginx import NginxMissingError, probe, require_streams
+from tidegate.apply.own import own_ports
 from tidegate.apply.rundir import Lock, RunDirectoryError, closed_parent, prepare, worker_dir
 from tidegate.cli.common import err, fail
 from tidegate.cli.progress import Progress
@@ -139,10 +140,12 @@ async def make_runtime(
     stream_port: int = 10247,
     streams: bool = False,
     ssl_passthrough: bool = False,
+    own: tuple[int, ...] = (),
 ) -> Runtime:
     """A run directory that is ours, and what NGINX can do. Raises one of FATAL.
 
-    An external agent may be another user of this group. `streams`: TCP or UDP services may come.
+    An external agent may be another user of this group. `streams`: TCP or UDP services may come. `own` are the ports
+    that no endpoint may lead to.
     """
     features = await probe(nginx_binary)
     if streams or ssl_passthrough:
@@ -162,6 +165,7 @@ async def make_runtime(
         metrics=metrics,
         stream_port=stream_port,
         ssl_passthrough=ssl_passthrough,
+        own=await asyncio.to_thread(own_ports, *own),
     )
 
 

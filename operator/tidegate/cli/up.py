@@ -196,6 +196,7 @@ def up(
             stream_port=stream_port,
             streams=bool(options.tcp_services or options.udp_services),
             ssl_passthrough=enable_ssl_passthrough,
+            own=(healthz_port, stream_port),
         )
         progress = Progress(
             f"http://{address(http_address, http_port)}",

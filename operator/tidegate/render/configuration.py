@@ -78,6 +78,13 @@ class NginxFeatures:
         return self.version >= (1, 25, 1)
 
 
+class OwnPorts(msgspec.Struct, frozen=True):
+    """Where this pod listens for those who run it (admin, webhook): no endpoint may lead there."""
+
+    networks: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True)
 class Runtime:
     """Where this NGINX runs. Paths consist of letters, digits and `._/-` only; addresses are literal."""
@@ -94,6 +101,7 @@ class Runtime:
     metrics: MetricSettings | None = None
     ssl_passthrough: bool = False
     stream_port: int = 10247  # UDP, on a loopback address of the run directory's own
+    own: OwnPorts | None = None
 
     @property
     def worker_place(self) -> str:
@@ -414,6 +422,7 @@ class Configuration:
                 },
                 "metrics": self.runtime.metrics or MetricSettings(),
                 "certificates": {"reject_unknown": settings.ssl_reject_handshake},
+                **({"own": self.runtime.own} if self.runtime.own else {}),
             }
         ).decode()
 

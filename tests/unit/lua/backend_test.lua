@@ -32,6 +32,30 @@ function tests.backend_without_endpoints_counts_none()
   stub.equal(backends.compile({ id = "ns/none:80" }).count, 0)
 end
 
+function tests.own_ports_are_refused_on_own_addresses_in_every_spelling()
+  backends.configure({ networks = { "127.0.0.0/8", "::1/128", "10.244.0.7/32", "0.0.0.0/32", "::/128" }, ports = { 10254, 8443 } })
+  local own = {
+    { "127.0.0.1", 10254 },
+    { "127.9.9.9", 8443 },
+    { "0.0.0.0", 10254 },
+    { "10.244.0.7", 8443 },
+    { "[::1]", 10254 },
+    { "[::]", 10254 },
+    { "[::ffff:127.0.0.1]", 10254 },
+    { "[::ffff:af4:7]", 10254 },
+  }
+  local others = { { "127.0.0.1", 80 }, { "10.244.0.8", 10254 }, { "[2001:db8::1]", 10254 }, { "unix:/run/a.sock", 0 } }
+  for _, endpoint in ipairs(own) do
+    local record = { id = "ns/own:80", endpoints = { { address = endpoint[1], port = endpoint[2] } } }
+    stub.equal(backends.compile(record).count, 0)
+  end
+  for _, endpoint in ipairs(others) do
+    local record = { id = "ns/other:80", endpoints = { { address = endpoint[1], port = endpoint[2] } } }
+    stub.equal(backends.compile(record).count, 1)
+  end
+  backends.configure({ networks = {}, ports = {} })
+end
+
 function tests.name_in_logs_is_that_of_the_retired_controller()
   stub.equal(compiled(1).log_name, "ns-service-80")
   stub.equal(backends.compile({ id = "_default" }).log_name, "upstream-default-backend")

@@ -37,6 +37,8 @@ local function dictionary()
 end
 
 ngx = {
+  ERR = 4,
+  log = function() end,
   crc32_long = crc32,
   md5 = function(text)
     return ("%08x"):format(crc32(text))
