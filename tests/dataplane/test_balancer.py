@@ -75,6 +75,29 @@ def test_two_choices_prefer_the_quick_endpoint(
         assert found.get("slow", 0) <= 2, found
 
 
+def test_two_choices_remember_an_endpoint_that_refuses(plane: Plane, name: Callable[[str], str]) -> None:
+    with Server("good") as good, refusing() as bad:
+        plane.put(
+            backend("ns/ewma-dead:80", bad, good, algorithm="ewma"), host(name("a"), route(backend="ns/ewma-dead:80"))
+        )
+        assert counts(plane, name("a"), 30) == {"good": 30}
+    refusals = [line for line in plane.errors().splitlines() if "refused" in line and f":{bad.port}/" in line]
+    assert 1 <= len(refusals) <= 3
+
+
+def test_two_choices_do_not_take_an_endpoint_that_refuses_for_a_quick_one(
+    new_plane: Callable[..., Plane], name: Callable[[str], str]
+) -> None:
+    once = policy(next_upstream=("off",))
+    plane = new_plane(policies=[once])
+    with Server("good") as good, refusing() as bad:
+        plane.put(
+            backend(BACKEND, bad, good, algorithm="ewma"), host(name("a"), route(backend=BACKEND, policy=once.digest))
+        )
+        statuses = [plane.ask(name("a")).status for _ in range(30)]
+    assert 1 <= statuses.count(502) <= 3
+
+
 def test_hash_sends_equal_keys_to_one_endpoint_and_spreads_others(plane: Plane, name: Callable[[str], str]) -> None:
     with servers("a", "b", "c") as three:
         plane.put(

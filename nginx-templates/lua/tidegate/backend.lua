@@ -2,18 +2,18 @@
 -- kept apart: turns by backend, response times by endpoint.
 
 local contexts = require "tidegate.context"
+local ewma = require "tidegate.ewma"
 local networks = require "tidegate.networks"
 local ring = require "tidegate.ring"
 
+local score = ewma.score
 local random, ceil = math.random, math.ceil
 local concat = table.concat
 local byte, gsub, sub = string.byte, string.gsub, string.sub
-local exp = math.exp
 local ngx = ngx
 
 local turns = ngx.shared.tidegate_turns
 
-local DECAY = 10 -- seconds in which a response time loses most of its weight
 local DOLLAR = string.byte("$")
 
 local _M = {}
@@ -29,9 +29,6 @@ local LABELS = {
   ["$location_path"] = "path",
 }
 local UPSTREAM_NAME = { ["$proxy_upstream_name"] = true, ["$proxy_host"] = true }
-
-local times = {} -- endpoint name -> {average, when}
-local times_count, TIMES_KEPT = 0, 20000
 
 local own_ports, own_networks = {}, nil
 
@@ -99,14 +96,6 @@ local function round_robin(self, failed)
   return endpoint
 end
 
-local function score(endpoint, now)
-  local entry = times[endpoint.name]
-  if not entry then
-    return nil
-  end
-  return entry[1] * exp((entry[2] - now) / DECAY)
-end
-
 -- From a random place on, the first two endpoints that have not failed in this request: two, one and nil, or, when all
 -- have, any one and nil.
 local function untried(endpoints, index, failed)
@@ -141,22 +130,6 @@ local function two_choices(self, failed)
     return a and second or first
   end
   return a <= b and first or second
-end
-
--- To be called when an endpoint has answered: seconds from connecting to the end of the answer.
-function _M.observe(endpoint, seconds)
-  local now, entry = ngx.now(), times[endpoint.name]
-  if entry then
-    local weight = exp((entry[2] - now) / DECAY)
-    entry[1] = entry[1] * weight + seconds * (1 - weight)
-    entry[2] = now
-    return
-  end
-  times_count = times_count + 1
-  if times_count > TIMES_KEPT then
-    times, times_count = {}, 1
-  end
-  times[endpoint.name] = { seconds, now }
 end
 
 local function value_of(part)

@@ -2,6 +2,7 @@
 
 local affinity = require "tidegate.affinity"
 local contexts = require "tidegate.context"
+local ewma = require "tidegate.ewma"
 local peers = require "ngx.balancer"
 
 local set_current_peer, set_more_tries, set_timeouts = peers.set_current_peer, peers.set_more_tries, peers.set_timeouts
@@ -64,6 +65,9 @@ local function again(context)
     context.failed = failed
   end
   failed[context.endpoint.name] = true
+  if context.backend.algorithm == "ewma" then
+    ewma.failed(context.endpoint)
+  end
   local sticky = context.affinity
   if not sticky then
     return context.backend:choose(failed)

@@ -4,9 +4,9 @@
 -- sum. Rows are used again after each hand-over, so a request allocates nothing. What cannot be handed over (the queue
 -- in shared memory is full while nobody reads it) stays here and is counted on.
 
-local backends = require "tidegate.backend"
 local calls = require "tidegate.calls"
 local contexts = require "tidegate.context"
+local ewma = require "tidegate.ewma"
 local ffi = require "ffi"
 
 local concat, floor, format = table.concat, math.floor, string.format
@@ -175,10 +175,7 @@ function _M.log()
   end
   local backend = context.backend
   if backend and backend.algorithm == "ewma" and context.tries then
-    local seconds = seconds_of("upstream_response_time")
-    if seconds then -- one try: of several it is a list
-      backends.observe(context.endpoint, seconds)
-    end
+    ewma.ended(context.endpoint)
   end
   contexts.release()
 end

@@ -1,5 +1,6 @@
 local stub = require "stub"
 local backends = require "tidegate.backend"
+local ewma = require "tidegate.ewma"
 
 local tests = {}
 
@@ -89,8 +90,8 @@ end
 
 function tests.of_two_the_quicker_one_is_always_taken()
   local backend = compiled(2, { algorithm = "ewma" })
-  backends.observe(backend.endpoints[1], 0.5)
-  backends.observe(backend.endpoints[2], 0.01)
+  ewma.observe(backend.endpoints[1], 0.5)
+  ewma.observe(backend.endpoints[2], 0.01)
   local counts = shares(backend, 100)
   stub.equal(counts["10.0.0.2:80"], 100)
 end
@@ -99,10 +100,10 @@ function tests.slow_endpoint_is_tried_again_once_its_time_has_faded()
   local backend = compiled(2, { algorithm = "ewma", id = "fade" })
   local slow, quick = backend.endpoints[1], backend.endpoints[2]
   slow.name, quick.name = "slow", "quick"
-  backends.observe(slow, 0.5)
+  ewma.observe(slow, 0.5)
   for _ = 1, 100 do
     stub.clock = stub.clock + 1
-    backends.observe(quick, 0.1)
+    ewma.observe(quick, 0.1)
   end
   stub.equal(backend:choose(nil), slow)
 end
@@ -110,7 +111,7 @@ end
 function tests.endpoint_without_history_is_tried()
   local backend = compiled(2, { algorithm = "ewma" })
   backend.endpoints[1].name, backend.endpoints[2].name = "known", "new"
-  backends.observe(backend.endpoints[1], 0.001)
+  ewma.observe(backend.endpoints[1], 0.001)
   stub.equal(backend:choose(nil).name, "new")
 end
 
