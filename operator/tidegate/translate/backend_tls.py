@@ -21,6 +21,7 @@ from tidegate.translate.acceptance import Hold, View
 from tidegate.translate.authentication import Denied
 from tidegate.translate.backends import BackendName
 from tidegate.translate.certificates import InvalidCertificate, parse_secret
+from tidegate.translate.expressions import UnsoundExpression, check_variables
 from tidegate.translate.pem import InvalidBundle, PemFile, authorities, pem_file
 from tidegate.translate.reader import Reader
 
@@ -84,6 +85,11 @@ def tls_settings(
     elif shown is None and "ca.crt" not in secret.data:
         raise Denied(ann.PROXY_SSL_SECRET.name, f"the Secret {name} has none of tls.crt, tls.key and ca.crt")
     server_name = settings.get(ann.PROXY_SSL_SERVER_NAME)
+    if verify or server_name:
+        try:
+            check_variables(settings.get(ann.PROXY_SSL_NAME))
+        except UnsoundExpression as error:
+            raise Denied(ann.PROXY_SSL_NAME.name, str(error)) from None
     tls = BackendTLS(
         certificate=shown.digest if shown else "",
         trusted=trusted.digest if trusted else "",

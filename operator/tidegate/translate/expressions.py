@@ -17,12 +17,17 @@ class UnsoundExpression(ValueError):
     """Text that NGINX would not take: the message says why."""
 
 
-def check_expression(text: str) -> None:
-    """Raise UnsoundExpression for a `$` that begins no variable, or a variable that nobody knows."""
+def check_variables(text: str) -> None:
+    """For text that NGINX reads: raise UnsoundExpression for a `$` that begins no variable, or one that it lacks."""
     if not has_sound_variables(text):
         raise UnsoundExpression(f"found {text!r}, in which a $ does not begin the name of a variable")
-    if unknown := unknown_variable(_ESCAPED_URI.sub("", text)):
+    if unknown := unknown_variable(text):
         raise UnsoundExpression(f"found the variable ${unknown}, allowed: those that NGINX knows")
+
+
+def check_expression(text: str) -> None:
+    """The same for text that the data plane puts together."""
+    check_variables(_ESCAPED_URI.sub("", text))
 
 
 def expression_parts(text: str) -> tuple[str, ...]:

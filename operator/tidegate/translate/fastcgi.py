@@ -10,9 +10,8 @@ from tidegate.resources.model import ConfigMap
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
-from tidegate.settings.texts import has_sound_variables
-from tidegate.settings.variables import unknown_variable
 from tidegate.translate.authentication import Denied
+from tidegate.translate.expressions import UnsoundExpression, check_variables
 from tidegate.translate.reader import Reader
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
@@ -36,11 +35,13 @@ def _parameters(configmap: ConfigMap, name: str) -> tuple[tuple[str, str], ...]:
     for key, value in configmap.data.items():
         if not _NAME.fullmatch(key):
             raise Refused(field, f"ConfigMap {name}: found the name {key!r}, allowed: letters, digits and . _ -")
-        if not _VALUE.fullmatch(value) or not has_sound_variables(value):
+        if not _VALUE.fullmatch(value):
             allowed = "letters, digits and . _ - / and variables such as $uri or ${uri}"
             raise Refused(field, f"ConfigMap {name}, {key}: found {value!r}, allowed: {allowed}")
-        if unknown := unknown_variable(value):
-            raise Refused(field, f"ConfigMap {name}, {key}: found the variable ${unknown}, which NGINX does not know")
+        try:
+            check_variables(value)
+        except UnsoundExpression as error:
+            raise Refused(field, f"ConfigMap {name}, {key}: {error}") from None
     return tuple(sorted(configmap.data.items()))
 
 
