@@ -163,7 +163,7 @@ class Up:
         assert self._process is not None
         assert self._process.poll() is None, self.output()
         try:
-            return bool(self.admin("/readyz", raw=True) == b"ok\n")
+            return bool(self.admin("/readyz", raw=True).strip() == b"ok")
         except OSError:
             return False
 

@@ -23,11 +23,13 @@ LIVE = [file for file in hostile.files() if hostile.expected(file).live]
 PAYLOADS = re.compile(r"inject|evil|pwn|hostile|shadow|passwd|os\.ex|innocent|\.test\b", re.IGNORECASE)
 BAD_LOG = re.compile(r"\[(?:emerg|alert|crit)\]|lua entry thread aborted|runtime error|failed to run|stack traceback")
 NAMES = {
-    "upstream": r"tidegate_[a-z]+",
+    "upstream": r"tidegate_[a-z_]+(?:_[0-9a-f]{16})?",
     "limit_req_zone": r"\$tidegate_limit_key|zone=tidegate_rate_[0-9a-z_]+:\d+m|rate=\d+r/[sm]",
     "limit_conn_zone": r"\$tidegate_limit_key|zone=tidegate_connections_[0-9a-z_]+:\d+m",
-    "location": r"/|=|/push|/status|/zones|/metrics|/connections|@policy_[0-9a-f]{16}|@tidegate_[a-z0-9_]+",
-    "proxy_pass": r"https?://tidegate_[a-z]+",
+    "location": r"/|=|/push|/status|/zones|/metrics|/connections|@policy_[0-9a-f]{16}|@?tidegate_[a-z0-9_]+",
+    "proxy_pass": r"(?:https?|\$scheme)://tidegate_(?:[a-z_]|\$\{scheme\})+(?:_[0-9a-f]{16})?(?:\$tidegate_[a-z_]+)?",
+    "grpc_pass": r"grpcs?://tidegate_[a-z]+(?:_[0-9a-f]{16})?",
+    "fastcgi_pass": r"tidegate_fcgi",
     "server_name": "_",
 }
 VALUE = re.compile(
@@ -72,10 +74,16 @@ def directives(block: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def template_names() -> set[str]:
-    """The directives that the template writes."""
-    text = (template_folder() / "nginx.conf.j2").read_text()
-    names = set(re.findall(r"^\s*([a-z][a-z0-9_]*)[ ;]", text, re.MULTILINE))
-    return names | {f"{kind}_temp_path" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")}
+    """The directives that the templates write; a name is also one behind the prefix of a module, or one of a list."""
+    names: set[str] = set()
+    for file in template_folder().glob("*.j2"):
+        text = file.read_text()
+        names |= set(re.findall(r"^\s*([a-z][a-z0-9_]*)[ ;]", text, re.MULTILINE))
+        for name in re.findall(r"^\s*\{\{ (?:p\.)?module \}\}(_[a-z_]+) ", text, re.MULTILINE):
+            names |= {module + name for module in ("proxy", "grpc", "fastcgi")}
+    names |= {f"{kind}_temp_path" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")}
+    hashes = ("server_names", "variables", "proxy_headers", "map")
+    return names | {f"{kind}_hash_{what}_size" for kind in hashes for what in ("max", "bucket")}
 
 
 def check_configuration(file: Path) -> None:
