@@ -551,6 +551,10 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     access_log_parameters: tuple[str, ...] = ()
     unlogged_uris: tuple[str, ...] = ()  # texts, and patterns that begin with ~ or ~*
     log_format: str = ""
+    blocked_networks: tuple[str, ...] = ()
+    blocked_agents: tuple[str, ...] = ()  # User-Agent: texts, or patterns after `~` or `~*`
+    blocked_referers: tuple[str, ...] = ()
+    status_readers: tuple[str, ...] = ("127.0.0.1/32", "::1/128")  # networks that may read NGINX's own counters
     log_default_backend: bool = False  # whether requests that nobody declares are logged
     log_escape: str = ""  # empty, json or none
     error_log_level: str = "notice"

@@ -51,7 +51,8 @@ function _M.start(text)
     require("tidegate.backend").configure(settings.own)
   end
   -- for the phases that every request runs through, where `require` would be a call into C each time
-  _G.tidegate = { rewrite = router.rewrite, balance = balancer.balance, log = metrics.log }
+  local rewrite = require("tidegate.block").guard(router.rewrite, settings.blocked)
+  _G.tidegate = { rewrite = rewrite, balance = balancer.balance, log = metrics.log }
   require("tidegate.certificates").configure(settings.certificates)
   require("tidegate.admin")
   -- now: a worker's user may not be allowed to read the files

@@ -22,6 +22,7 @@ local tonumber = tonumber
 local ngx = ngx
 local variable = calls.variable
 local SLASH, STAR = byte("/"), byte("*")
+local STATUS_PAGE = "/nginx_status"
 
 local _M = {}
 
@@ -367,6 +368,10 @@ local function built_in(uri)
   if sub(uri, 1, #settings.health_path) == settings.health_path then
     ngx.status = 200
     ngx.exit(200)
+    return true
+  end
+  if sub(uri, 1, #STATUS_PAGE) == STATUS_PAGE then
+    ngx.exec("@tidegate_status")
     return true
   end
   return false

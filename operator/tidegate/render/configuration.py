@@ -396,7 +396,7 @@ class Configuration:
     def boot(self) -> str:
         """The JSON text from which a generation of workers starts."""
         settings = self.settings
-        return msgspec.json.encode(
+        text = msgspec.json.encode(
             {
                 "generation": self.generation,
                 "state": f"{self.runtime.run_dir}/state",
@@ -423,8 +423,15 @@ class Configuration:
                 "metrics": self.runtime.metrics or MetricSettings(),
                 "certificates": {"reject_unknown": settings.ssl_reject_handshake},
                 **({"own": self.runtime.own} if self.runtime.own else {}),
+                "blocked": {
+                    "networks": settings.blocked_networks,
+                    "agents": settings.blocked_agents,
+                    "referers": settings.blocked_referers,
+                    "replaced": 403 in settings.default_policy.intercept,
+                },
             }
-        ).decode()
+        )
+        return text.decode().replace("]=", "]\\u003d")  # in a text of the JSON; it would end Lua's bracket
 
     # -- listeners ----------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from enum import Enum
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from tidegate.findings import Finding, Severity
 from tidegate.resources.model import Ingress
 from tidegate.settings import annotations as ann
+from tidegate.settings.patterns import pattern_fault
 from tidegate.settings.resolve import GlobalSettings, IngressSettings, resolve
 from tidegate.store import Store
 from tidegate.translate.options import Options
@@ -19,30 +19,6 @@ CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 
 INSPECTED = re.compile(r"/etc/(?:passwd|shadow|group|nginx|ingress-controller)|/var/run/secrets|_by_lua", re.IGNORECASE)
 DIRECTIVE = re.compile(r"(?:alias|root)\s", re.IGNORECASE)  # suspicious with a semicolon anywhere behind it
-
-LONGEST_PATTERN = 8192  # PCRE compiles to at most 64 KiB
-
-
-# What PCRE knows and Python's expressions do not: literal text, names of groups, escapes, options, calls, verbs.
-FOREIGN = re.compile(
-    r"\\Q.*?(?:\\E|\Z)|(?P<kept>\\\\)|\(\?(?:<(?=[A-Za-z_])|')(?P<name>\w+)[>']|(?P<group>\(\?\|)"
-    r"|\\[pPxogkN]\{[^{}]*\}|\\[pP][A-Za-z]|\\[hHRKGzZXCNeEgk]"
-    r"|\(\?[a-zA-Z^-]+\)|\(\?(?:R|[+-]?[0-9]+|&\w+|P>\w+)\)|\(\*[A-Z_]+(?:[:=]\w*)?\)",
-    re.DOTALL,
-)
-HOPELESS = re.compile(
-    r"missing \), unterminated subpattern|unbalanced parenthesis|unterminated character set|nothing to repeat"
-    r"|multiple repeat|bad character range|bad escape \(end of pattern\)|min repeat greater than max repeat"
-)
-
-
-def _for_python(foreign: re.Match[str]) -> str:
-    """Something for Python that is as sound in the place of this."""
-    if foreign["kept"]:
-        return foreign["kept"]
-    if foreign["name"]:
-        return f"(?P<{foreign['name']}>"
-    return "(?:" if foreign["group"] else "x"
 
 
 class Hold(Enum):
@@ -142,25 +118,6 @@ def _check_patterns(ingress: Ingress, settings: IngressSettings) -> Finding | No
 def brief(text: str) -> str:
     """Text from a manifest, in quotes and bounded, for a message."""
     return repr(text if len(text) <= 120 else text[:117] + "...")
-
-
-def pattern_fault(pattern: str) -> str:
-    """Why no engine takes this pattern; empty if there is hope.
-
-    The real engine is PCRE, which knows more than Python: only faults that both must find count.
-    """
-    if len(pattern) > LONGEST_PATTERN:
-        return f"longer than {LONGEST_PATTERN} characters"
-    pattern = FOREIGN.sub(_for_python, pattern)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            re.compile(pattern)
-    except (OverflowError, RecursionError) as error:
-        return str(error)
-    except re.error as error:
-        return str(error) if HOPELESS.search(error.msg) else ""
-    return ""
 
 
 def _catch_all(ingress: Ingress, options: Options) -> bool:

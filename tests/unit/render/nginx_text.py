@@ -55,8 +55,9 @@ def walk(tree: tuple[Directive, ...]) -> Iterator[Directive]:
 
 def boot_values(text: str) -> Any:
     """What `init_by_lua_block` hands to Lua."""
-    start = text.index("[=====[") + 7
-    return json.loads(text[start : text.index("]=====]", start)])
+    joined = text.replace("]=====] .. [=====[", "")  # a long text comes in parts
+    start = joined.index("[=====[") + 7
+    return json.loads(joined[start : joined.index("]=====]", start)])
 
 
 def crossplane_tokens(text: str) -> list[str]:

@@ -159,9 +159,12 @@ def check(given_: Wanted, folder: Path) -> None:
     assert nginx_depth(conf) == 0
     assert OWN not in conf
     boot, expected = boot_values(conf), boot_values(model.conf())
-    for values in (boot, expected):
+    for values, settings_ in ((boot, given_.settings), (expected, model.settings)):
         values["router"].pop("log_variables")
         values["router"].pop("limit_by", None)
+        blocked = values.pop("blocked")  # texts of the user, which have to arrive as they are
+        assert tuple(blocked["agents"]) == settings_.blocked_agents
+        assert tuple(blocked["referers"]) == settings_.blocked_referers
     assert boot == expected
     unescaped = {arg.replace("\\\\", "\\") for item in walk(found) for arg in item.args}
     for text in texts_of(given_.settings):

@@ -109,9 +109,9 @@ def test_a_key_that_is_not_supported_yet_does_no_harm_while_it_asks_for_nothing(
 
 
 def test_a_security_key_that_is_not_supported_yet_denies() -> None:
-    settings, findings = read(block_cidrs="10.0.0.0/8", block_referers="spam")
+    settings, findings = read(enable_modsecurity="true")
     assert {(severity, reason) for _, severity, reason in findings} == {(Severity.ERROR, "NotYetSupported")}
-    assert settings.denied == {"block-cidrs", "block-referers"}
+    assert settings.denied == {"enable-modsecurity"}
 
 
 def test_bad_elements_of_an_error_list_are_left_out() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tidegate.settings.blocking import BlockList
 from tidegate.settings.lists import AddressList, CidrList, CodeList, CommaList
 from tidegate.settings.log_types import Matchers
 from tidegate.settings.registry import ANNOTATIONS, CONFIGMAP_KEYS
@@ -93,7 +94,7 @@ def test_no_control_character_gets_through(kind: ValueType[Any], seed: str, cont
         assert not CONTROL.search(value.replace("\n", "").replace("\t", ""))
     else:
         # A line end beside the comma of such a list is a blank; it must not be part of an element.
-        assert isinstance(kind, CidrList | AddressList | CodeList | CommaList | Matchers)
+        assert isinstance(kind, AddressList | BlockList | CidrList | CodeList | CommaList | Matchers)
         assert control in "\t\n\r"
         assert not any(CONTROL.search(element) for element in flattened(value))
 

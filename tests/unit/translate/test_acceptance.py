@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.resources.model import IngressClass, IngressRule, Metadata
-from tidegate.translate.acceptance import Hold, pattern_fault
+from tidegate.settings.patterns import pattern_fault
+from tidegate.translate.acceptance import Hold
 from tidegate.translate.options import Options
 from world import BAD, OPTIONS, World, configmap, endpoints, ingress, path, service
 

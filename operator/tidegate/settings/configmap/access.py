@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from tidegate.settings.blocking import BlockList
 from tidegate.settings.family import Family
-from tidegate.settings.lists import CidrList, CommaList
-from tidegate.settings.setting import Becomes, OnInvalid, Scope, Support
+from tidegate.settings.lists import CidrList
+from tidegate.settings.setting import Becomes, OnInvalid, Scope
 
 _FAMILY: Final = Family("Access", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL, on_invalid=OnInvalid.DENY, security=True)
-_NOT_YET: Final = Support.NOT_YET
 
 WHITELIST_SOURCE_RANGE: Final = _FAMILY.setting(
     "whitelist-source-range",
@@ -28,23 +28,25 @@ DENYLIST_SOURCE_RANGE: Final = _FAMILY.setting(
     becomes=Becomes.POLICY,
 )
 BLOCK_CIDRS: Final = _FAMILY.setting(
-    "block-cidrs", CidrList(lenient=True), (), "Clients that get 403 everywhere.", support=_NOT_YET
+    "block-cidrs",
+    CidrList(lenient=True),
+    (),
+    "Clients that get 403 everywhere.",
+    note="Paths with lists of their own are no exception, nor are redirects.",
 )
 BLOCK_USER_AGENTS: Final = _FAMILY.setting(
     "block-user-agents",
-    CommaList(what="texts or ~patterns", lenient=True),
+    BlockList(),
     (),
     "User-Agent values that get 403 on every host: exact texts, or patterns that begin with ~ or ~*.",
-    support=_NOT_YET,
 )
 BLOCK_REFERERS: Final = _FAMILY.setting(
     "block-referers",
-    CommaList(what="texts or ~patterns", lenient=True),
+    BlockList(),
     (),
     "Referer values that get 403 on every host: exact texts, or patterns that begin with ~ or ~*.",
-    support=_NOT_YET,
 )
-_STATUS: Final = Family("Access", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL, support=_NOT_YET)
+_STATUS: Final = Family("Access", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL)
 
 NGINX_STATUS_IPV4_WHITELIST: Final = _STATUS.setting(
     "nginx-status-ipv4-whitelist",
