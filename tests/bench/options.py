@@ -16,6 +16,7 @@ class Options:
     policies: int = 1000
     patterns: int = 100_000
     zero_failure_seconds: float = 60
+    helm_secrets: int = 3000  # of 500 kB
 
 
 QUICK = Options(
@@ -28,4 +29,5 @@ QUICK = Options(
     policies=100,
     patterns=10_000,
     zero_failure_seconds=10,
+    helm_secrets=20,
 )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import changes
 import churn
+import cluster
 import cpu
 import resources
 import zero
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "memory": resources.memory,
     "cold-start": resources.cold_start,
     "zero-failure": zero.zero_failure,
+    "cluster-operator": cluster.operator,
 }
 
 
