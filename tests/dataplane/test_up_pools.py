@@ -5,16 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from typing import Any
 
-import dns.flags
-import dns.message
-import dns.rdatatype
-import dns.rrset
 import pytest
 from dataplane import Reply, Request, Server, echo, until
+from dnsserver import Dns
 from up import Up, ingress, running, service
 
 OPEN = ("--endpoint-pool-allowed-cidrs", "127.0.0.0/8")
@@ -41,39 +37,6 @@ def backends(*names: str) -> Iterator[list[Backend]]:
     others = [Backend(name, f"127.0.0.{number}", first.port) for number, name in enumerate(names[1:], 3)]
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(one) for one in (first, *others)]
-
-
-class Dns:
-    """A DNS server with one name; `addresses` may change at any time, None: there is no such name."""
-
-    def __init__(self, addresses: list[str] | None) -> None:
-        self.addresses = addresses
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                data, peer = self._socket.recvfrom(4096)
-            except OSError:
-                return
-            question = dns.message.from_wire(data)
-            answer = dns.message.make_response(question)
-            answer.flags |= dns.flags.RA
-            if self.addresses is None:
-                answer.set_rcode(dns.rcode.NXDOMAIN)
-            elif question.question[0].rdtype == dns.rdatatype.A and self.addresses:
-                name = question.question[0].name
-                answer.answer.append(dns.rrset.from_text(name, 0, "IN", "A", *self.addresses))
-            self._socket.sendto(answer.to_wire(), peer)
-
-    def __enter__(self) -> Dns:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
 
 
 def bare(port: int, name: str = "db", annotation: str | None = None) -> Manifest:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tidegate.cli.common import (
+    AllowedNetworks,
     ConfigMapName,
     ControllerClass,
     IngressClass,
@@ -18,6 +19,7 @@ from tidegate.cli.common import (
     WithoutClass,
     err,
     load,
+    networks,
     options_from,
     print_findings,
 )
@@ -33,6 +35,7 @@ def check(
     watch_ingress_without_class: WithoutClass = False,
     configmap: ConfigMapName = "",
     annotations_prefix: Prefix = DEFAULT_PREFIX,
+    endpoint_pool_allowed_cidrs: AllowedNetworks = "",
     tcp_services_configmap: TCPServices = "",
     udp_services_configmap: UDPServices = "",
 ) -> None:
@@ -46,7 +49,7 @@ def check(
         tcp_services=tcp_services_configmap,
         udp_services=udp_services_configmap,
     )
-    _, findings = load(folder, options)
+    _, findings = load(folder, options, networks(endpoint_pool_allowed_cidrs))
     print_findings(findings, output)
     errors = sum(item.severity is Severity.ERROR for item in findings)
     if output is Output.TABLE:

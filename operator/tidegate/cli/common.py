@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidegate.endpointpools.guard import IPNetwork, parse_networks
+from tidegate.endpointpools.static import with_pools
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.report.metrics import NAMES, PREFIX
 from tidegate.resources.changes import SourceUpdate
@@ -137,8 +138,11 @@ def print_findings(findings: tuple[Finding, ...], output: Output, console: Conso
     console.print(table)
 
 
-def load(folder: str, options: Options) -> tuple[Translator, tuple[Finding, ...]]:
-    """Translate a folder (or `-`: stdin) once; ends with an error when there is no such folder."""
+def load(folder: str, options: Options, allowed: tuple[IPNetwork, ...] = ()) -> tuple[Translator, tuple[Finding, ...]]:
+    """Translate a folder (or `-`: stdin) once; ends with an error when there is no such folder.
+
+    `allowed` are the networks that endpoint pools may lead to.
+    """
     try:
         update: SourceUpdate
         if folder == "-":
@@ -153,8 +157,9 @@ def load(folder: str, options: Options) -> tuple[Translator, tuple[Finding, ...]
         fail(str(error), 2)
     store = Store()
     translator = Translator(options)
-    translator.update(store, store.apply(update.changes))
-    return translator, tuple(sorted({*update.findings, *translator.findings()}))
+    changes, about_pools = with_pools(update.changes, allowed)
+    translator.update(store, store.apply(changes))
+    return translator, tuple(sorted({*update.findings, *about_pools, *translator.findings()}))
 
 
 def excluded_metrics(text: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from tidegate.endpointpools.probing import Prober
 
 JITTER = 0.1
 AT_ONCE = 500  # checks under way
-FIRST_SPREAD = 0.001  # seconds for each endpoint, over which the first checks are spread
+FIRST_SPREAD = 0.005  # seconds for each endpoint, over which the first checks are spread: many at once hold the loop
 
 
 class Checker:

@@ -155,10 +155,20 @@ async def talking(answer: Callable[[asyncio.StreamWriter], None]) -> AsyncIterat
 
 
 @pytest.mark.parametrize("kind", ["HTTP", "GRPC"])
-@pytest.mark.parametrize("text", [b"", b"SSH-2.0-hello\r\n", b"\x00" * 5000, b"HTTP/1.1 200 OK\r\n" + b"a" * 20000])
+@pytest.mark.parametrize(
+    "text", [b"", b"SSH-2.0-hello\r\n", b"\x00" * 5000, b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n" + b"a" * 20000]
+)
 async def test_an_endpoint_that_talks_nonsense_is_down(prober: Prober, kind: str, text: bytes) -> None:
     async with talking(lambda writer: writer.write(text)) as port:
         assert await prober.check(probe(port, kind)) != ""
+
+
+async def test_interim_answers_are_not_the_answer(prober: Prober) -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
+    for status, failure in ((b"200", ""), (b"500", "HTTP status 500")):
+        text = early + b"HTTP/1.1 " + status + b" X\r\n\r\n"
+        async with talking(lambda writer, text=text: writer.write(text)) as port:  # type: ignore[misc]
+            assert await prober.check(probe(port)) == failure
 
 
 async def test_tcp_wants_a_connection_and_no_more(prober: Prober) -> None:
