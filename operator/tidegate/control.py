@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
 import dataclasses
 import gc
@@ -63,6 +64,20 @@ class ChangeRecord(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class LoopLag:
+    """How late the event loop was, seconds, counted by upper bounds; the last count is of what is beyond them."""
+
+    BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(self.BOUNDS) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect.bisect_left(self.BOUNDS, seconds)] += 1
+        self.total += max(0.0, seconds)
+
+
 class News(msgspec.Struct):
     """What happened since it was last asked for: for whoever tells the cluster."""
 
@@ -115,6 +130,7 @@ class ControlPlane:
         metrics = runtime.metrics or MetricSettings()
         self.request_metrics = RequestMetrics(metrics, constant_labels(options), self._is_live)
         self.longest_hold = 0.0
+        self.loop_lag = LoopLag()
         self.started = time.time()
         self.agent: AgentHandle | None = None
         self.applier: Applier | None = None
@@ -445,7 +461,9 @@ class ControlPlane:
         while True:
             before = loop.time()
             await asyncio.sleep(0.02)
-            self.longest_hold = max(self.longest_hold, loop.time() - before - 0.02)
+            late = loop.time() - before - 0.02
+            self.longest_hold = max(self.longest_hold, late)
+            self.loop_lag.add(late)
 
 
 def constant_labels(options: Options) -> dict[str, str]:

@@ -373,6 +373,16 @@ def test_ingresses_whose_service_or_endpoints_are_missing_are_orphans(up: Up) ->
     assert rows[0][0].keys() == CONSTANT | {"namespace", "ingress", "type"}
 
 
+def test_a_histogram_tells_how_late_the_event_loop_is(up: Up) -> None:
+    found = [
+        (labels["le"], value) for name, labels, value in up.samples() if name == "tidegate_loop_lag_seconds_bucket"
+    ]
+    assert [bound for bound, _ in found][-1] == "+Inf"
+    counts = [value for _, value in found]
+    assert counts == sorted(counts)
+    assert counts[-1] > 0
+
+
 def test_own_metrics_tell_what_is_wanted_and_what_runs(up: Up) -> None:
     found = {name: value for name, labels, value in up.samples() if name.startswith("tidegate_") and not labels}
     assert found["tidegate_revision_running"] >= 1

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from tidegate import __version__
 from tidegate.agent.client import AgentError
 from tidegate.agent.protocol import ProcessUsage
 from tidegate.apply.dataplane import DataPlaneError, ZoneFill
-from tidegate.control import ControlPlane, constant_labels
+from tidegate.control import ControlPlane, LoopLag, constant_labels
 from tidegate.model import CertificateInfo
 from tidegate.report.states import State, ingress_states
 
@@ -157,6 +158,14 @@ def _zones(zones: dict[str, ZoneFill]) -> list[Metric]:
     return [size, free]
 
 
+def _loop_lag(lag: LoopLag) -> Metric:
+    family = HistogramMetricFamily("tidegate_loop_lag_seconds", "How late the operator's event loop was")
+    totals = itertools.accumulate(lag.counts)
+    bounds = [*(f"{bound:g}" for bound in lag.BOUNDS), "+Inf"]
+    family.add_metric((), list(zip(bounds, map(float, totals), strict=True)), lag.total)
+    return family
+
+
 def _own(control: ControlPlane) -> list[Metric]:
     applier = control.applier
     states = Counter(
@@ -178,6 +187,7 @@ def _own(control: ControlPlane) -> list[Metric]:
         _gauge("tidegate_revision_running", "The revision running", {}, applier.revisions.running if applier else 0),
         _gauge("tidegate_data_capacity_bytes", "Shared memory for routes", {}, capacity),
         _gauge("tidegate_data_free_bytes", "Free shared memory for routes", {}, free),
+        _loop_lag(control.loop_lag),
         _gauge("tidegate_loop_hold_seconds_max", "The longest hold of the event loop", {}, control.longest_hold),
         _untyped_counter("tidegate_metrics_overflow_total", "Label sets that were merged", {}, overflow),
     ]
