@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dataplane import Plane, Server, backend, host, policy, refusing, route, running
-from tidegate.model import Endpoint, FastCGI, Upstream
+from dataplane import DEFAULT_POLICY, Plane, Server, backend, host, policy, refusing, route, running
+from tidegate.model import Endpoint, FastCGI, Globals, Upstream
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
 from bb.backend import fastcgi_host
@@ -119,6 +119,17 @@ def test_headers_that_only_the_proxy_may_set_are_no_clients_to_forge(plane: Plan
     assert (told["HTTP_X_FORWARDED_FOR"], told["HTTP_X_REAL_IP"]) == ("127.0.0.1", "127.0.0.1")
     assert (told["HTTP_X_FORWARDED_PROTO"], told["HTTP_X_OWN"]) == ("http", "1")
     assert not {"HTTP_PROXY", "HTTP_SSL_CLIENT_VERIFY"} & told.keys()
+
+
+def test_headers_of_the_configmap_are_told(new_plane: Callable[..., Plane], name: Callable[[str], str]) -> None:
+    headers = (("X-Set", "a b $request_method"), ("X-Gone", ""))
+    settings = Globals(default_policy=DEFAULT_POLICY, workers=1, proxied_headers=headers)
+    plane = new_plane(policies=[PLAIN], settings=settings)
+    with responder() as endpoint:
+        put(plane, name("a"), PLAIN.digest, endpoint)
+        told = facts(plane, name("a"), headers={"X-Set": "forged", "X-Gone": "1"})
+    assert told["HTTP_X_SET"] == "a b GET"
+    assert "HTTP_X_GONE" not in told
 
 
 def test_endpoint_that_refuses_is_passed_over(plane: Plane, name: Callable[[str], str]) -> None:

@@ -10,19 +10,20 @@ from typing import Any
 
 import pytest
 from dataplane import LIMIT, Plane, Reply, Request, Server, backend, echo, host, policy, refusing, route, running, until
-from tidegate.model import Access, Mirror, Mirroring
+from tidegate.model import Access, Directive, Mirror, Mirroring
 from tls_peers import pair
 
 WITH_BODY, BARE = policy(mirroring=Mirroring()), policy(mirroring=Mirroring(body=False))
 SECURE = policy(mirroring=Mirroring(tls=True))
 GUARDED = policy(mirroring=Mirroring(), access=True)
+SNIPPET = policy(mirroring=Mirroring(), snippet=(Directive("set", ("$mine", "1")),))
 COPIES = "//copies.test:80"
 URI = ("/copy", "$request_uri")
 
 
 @pytest.fixture(scope="module")
 def plane(nginx) -> Iterator[Plane]:
-    with running(nginx, policies=[WITH_BODY, BARE, SECURE, GUARDED]) as one:
+    with running(nginx, policies=[WITH_BODY, BARE, SECURE, GUARDED, SNIPPET]) as one:
         yield one
 
 
@@ -137,6 +138,14 @@ def test_refused_request_is_not_copied(plane: Plane, name: Callable[[str], str])
         assert plane.ask(name("closed"), "/closed").status == 403
         assert plane.ask(name("open"), "/open").status == 200
         assert [copy.target for copy in copies(mirror)] == ["/copy/open"]
+
+
+def test_request_to_a_route_with_a_snippet_is_copied(plane: Plane, name: Callable[[str], str]) -> None:
+    with Server() as server, Server("copy") as mirror:
+        plane.put(backend(COPIES, mirror))
+        put(plane, name("a"), server, SNIPPET.digest, snippet=True)
+        assert plane.ask(name("a"), "/x").status == 200
+        assert [copy.target for copy in copies(mirror)] == ["/copy/x"]
 
 
 def test_upgrade_is_not_copied_as_one(plane: Plane, name: Callable[[str], str]) -> None:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from tidegate.model import FastCGI
+from tidegate.render.quoting import quote_variables
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """`value` is text in which `$` begins a variable. With `if_not_empty` an empty value is left out."""
+    """`text` is the value as NGINX reads it. With `if_not_empty` an empty value is left out."""
 
     name: str
-    value: str
+    text: str
     if_not_empty: bool = False
 
 
@@ -45,8 +46,7 @@ _USUAL: Final = (
 def parameters(own: FastCGI, headers: Iterable[tuple[str, str]]) -> list[Parameter]:
     """Each name once: own ones take the place of the usual ones. `headers` are names and NGINX's texts of values."""
     rows = [*_USUAL]
-    for name, text in headers:
-        value = "" if text == '""' else text
-        rows.append(Parameter(f"HTTP_{name.upper().replace('-', '_')}", value, if_not_empty=True))
+    rows += [Parameter(f"HTTP_{name.upper().replace('-', '_')}", text, if_not_empty=True) for name, text in headers]
     taken = {name for name, _ in own.params}
-    return [row for row in rows if row.name not in taken] + [Parameter(name, value) for name, value in own.params]
+    kept = [row for row in rows if row.name not in taken]
+    return kept + [Parameter(name, quote_variables(value)) for name, value in own.params]

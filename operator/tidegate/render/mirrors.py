@@ -39,5 +39,5 @@ def mirrors_of(policies: Iterable[Policy]) -> list[MirrorLocation]:
 
 def copied_headers(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Headers of backends for a copy: to its own host, and never an upgrade."""
-    own = {"Host": "$tidegate_mirror_host", "Upgrade": '""', "Connection": '""'}
-    return [(name, own.get(name, value)) for name, value in rows]
+    own = {"host": "$tidegate_mirror_host", "upgrade": '""', "connection": '""'}
+    return [(name, own.get(name.lower(), value)) for name, value in rows]
