@@ -137,6 +137,13 @@ class Mirror(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     host: tuple[str, ...]
 
 
+class DigestAuth(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """`users` names a file of lines `user:realm:hash` by the digest of its content."""
+
+    realm: str
+    users: str
+
+
 class Labels(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a request is counted and logged under."""
 
@@ -171,6 +178,7 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     limit_exempt: tuple[str, ...] = ()
     access: Access | None = None
     auth: BasicAuth | None = None
+    digest_auth: DigestAuth | None = None
     external: ExternalAuth | None = None
     mirror: Mirror | None = None
     cors: Cors | None = None
@@ -389,6 +397,7 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     limit_rate_after: int = 0
     access: bool = False
     auth: bool = False
+    digest_auth: bool = False
     question: Question | None = None
     question_answers: tuple[str, ...] = ()  # headers that the backend gets from the service asked, not the client
     signin: bool = False  # a 401 becomes a redirect

@@ -57,6 +57,7 @@ function _M.start(text)
   require("tidegate.admin")
   -- now: a worker's user may not be allowed to read the files
   require("tidegate.access")
+  require("tidegate.digest").configure(settings.router.users_folder)
   require("tidegate.answers")
   store.set_policies(settings.policies, settings.servers)
   if not data:get("n:version") then

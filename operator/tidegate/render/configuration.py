@@ -184,7 +184,7 @@ class PolicyLocation:
     @property
     def own_headers(self) -> bool:
         policy = self.policy
-        own = (policy.auth, policy.own_host, policy.connection, policy.question_answers)
+        own = (policy.auth, policy.digest_auth, policy.own_host, policy.connection, policy.question_answers)
         if self.module != "proxy":
             return self.module == "grpc"
         return any(own) or "proxy_set_header" in self.snippet_names
@@ -196,6 +196,12 @@ class PolicyLocation:
     @property
     def redirect(self) -> RedirectDirective | None:
         return redirect_directive(self.policy)
+
+    @property
+    def hook_guards(self) -> str:
+        """What the access hook looks at: an address list, a digest login; and whether one that grants is enough."""
+        flags = (self.policy.access, self.policy.digest_auth, self.policy.satisfy_any)
+        return ", ".join("true" if flag else "false" for flag in flags)
 
     @property
     def question_name(self) -> str:
@@ -588,7 +594,7 @@ class Configuration:
         rows += [("HTTP2-Settings", '""'), ("Proxy", '""')]
         spellings = self.settings.underscores_in_headers and (policy is None or policy.module != "fastcgi")
         rows += [(name, value or '""') for name, value in client_headers(server, underscores=spellings)]
-        if policy is not None and policy.policy.auth:
+        if policy is not None and (policy.policy.auth or policy.policy.digest_auth):
             rows.append(("Authorization", '""'))
         if self.settings.add_original_uri:
             rows.append(("X-Original-URI", "$request_uri"))

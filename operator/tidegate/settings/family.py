@@ -36,7 +36,6 @@ class Family:
         on_misfit: OnInvalid | None = None,
         fallback: T | None = None,
         inert: tuple[T, ...] = (),
-        unsupported_values: tuple[T, ...] = (),
         configmap_key: str | None = None,
         security: bool | None = None,
         support: Support | None = None,
@@ -64,7 +63,6 @@ class Family:
             on_misfit=on_misfit,
             fallback=fallback,
             inert=inert,
-            unsupported_values=unsupported_values,
         )
 
     def overriding(

@@ -124,7 +124,7 @@ class _Reader:
             self._read_invalid(place, setting, problem)
             return
         self.values[setting.name] = value
-        if not setting.is_supported(value):
+        if not setting.is_supported:
             inert = setting.is_inert(value)
             self.findings.append(messages.not_yet_supported(place, setting, inert=inert))
             if setting.security and not inert:

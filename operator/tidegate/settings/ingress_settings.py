@@ -225,7 +225,7 @@ class _Resolver:
     def _keep(self, name: str, setting: AnySetting, value: Any) -> None:
         self._values[setting.name] = value
         self._fields[setting.name] = self._place(name)[1]
-        if setting.is_supported(value):
+        if setting.is_supported:
             return
         inert = setting.is_inert(value)
         self._findings.append(messages.not_yet_supported(self._place(name), setting, inert=inert))

@@ -64,7 +64,7 @@ def _row(kind: str, name: str, setting: AnySetting) -> Row:
         default=default_text(setting),
         on_invalid=_on_invalid(setting),
         becomes=str(setting.becomes),
-        support=_support(setting),
+        support=str(setting.support),
         doc=f"Another name of {setting.name}, used where that is absent or empty." if alias else setting.doc,
         note=setting.note,
         configmap_key=setting.configmap_key or "",
@@ -77,12 +77,6 @@ def _on_invalid(setting: AnySetting) -> str:
     if setting.on_misfit is None or setting.on_misfit is setting.on_invalid:
         return str(setting.on_invalid)
     return f"{setting.on_invalid}; right characters, no sense: {setting.on_misfit}"
-
-
-def _support(setting: AnySetting) -> str:
-    if not setting.unsupported_values:
-        return str(setting.support)
-    return f"{setting.support}, except {' '.join(map(str, setting.unsupported_values))}"
 
 
 def default_text(setting: AnySetting) -> str:

@@ -80,7 +80,7 @@ class Setting(Generic[T]):
     `on_misfit` is what a value of the right characters that means nothing does (None: as any invalid value).
     `fallback` takes the place of an invalid value where that is not the default: the strict variant for `closed`.
     `inert` lists values, besides the default and the fallback, that ask for nothing, so that it does not matter
-    whether the setting is supported; `unsupported_values` are values that parse but are not carried out yet.
+    whether the setting is supported.
     """
 
     name: str
@@ -101,7 +101,6 @@ class Setting(Generic[T]):
     on_misfit: OnInvalid | None = None
     fallback: T | None = None
     inert: tuple[T, ...] = ()
-    unsupported_values: tuple[T, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -116,9 +115,10 @@ class Setting(Generic[T]):
         """Whether the value asks for nothing that would not be so without it."""
         return value == self.default or value in self.inert or (self.fallback is not None and value == self.fallback)
 
-    def is_supported(self, value: T) -> bool:
-        """Whether the program carries this value out."""
-        return self.support is Support.SUPPORTED and value not in self.unsupported_values
+    @property
+    def is_supported(self) -> bool:
+        """Whether the program carries it out."""
+        return self.support is Support.SUPPORTED
 
 
 class OriginKind(StrEnum):

@@ -1,4 +1,4 @@
-"""Basic authentication: from annotations and a Secret to a file of users (reference: annotations 4.1)."""
+"""Basic and digest authentication: from annotations and a Secret to a file of users (reference: annotations 4.1)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import re
 
 import msgspec
 
-from tidegate.model import BasicAuth
+from tidegate.model import BasicAuth, DigestAuth
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
 from tidegate.translate.reader import Reader
 
+DIGEST_LINE = re.compile(r"[^:\x00-\x1f\x7f]+:[^\x00-\x1f\x7f]*:(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64})")
+"""User, realm, and the hash (MD5 or SHA-256) of `user:realm:password`."""
 USER_LINE = re.compile(r"[^:\x00-\x1f\x7f]+:[^\x00-\x1f\x7f]*")
 
 
@@ -54,9 +56,9 @@ def _lines(data: dict[str, bytes], kind: str, secret: str) -> list[str]:
     return data["auth"].decode("utf-8", "replace").splitlines()
 
 
-def basic_auth(
+def login(
     settings: IngressSettings, globals_: GlobalSettings, namespace: str, reader: Reader
-) -> tuple[BasicAuth, Users, str] | None:
+) -> tuple[BasicAuth | DigestAuth, Users, str] | None:
     """What guards the paths of an Ingress, the users, and a complaint about some of them, or nothing.
 
     None when the Ingress asks for nothing. Raises Denied when it cannot be had.
@@ -64,25 +66,28 @@ def basic_auth(
     kind = settings.get(ann.AUTH_TYPE)
     if not kind:
         return None
-    if kind != "basic":
-        raise Denied("auth-type", f"found {kind!r}, supported so far: basic")
     realm = settings.get(ann.AUTH_REALM)
-    if realm == "off":
+    if realm == "off" and kind == "basic":
         raise Denied("auth-realm", "found 'off', a word with which NGINX turns authentication off")
     place, name = _reference(settings, globals_, namespace)
     secret = reader.secret(place, name)
     if secret is None:
         raise Denied("auth-secret", f"there is no Secret {place}/{name}")
     lines = _lines(secret.data, settings.get(ann.AUTH_SECRET_TYPE), f"{place}/{name}")
-    good = [line for line in lines if USER_LINE.fullmatch(line) and not line.startswith("#")]
+    form = USER_LINE if kind == "basic" else DIGEST_LINE
+    good = [line for line in lines if form.fullmatch(line) and not line.startswith("#")]
     text = "".join(f"{line}\n" for line in good).encode()
     digest = hashlib.sha256(text).hexdigest()[:32]
     bad = sum(1 for line in lines if line.strip() and not line.startswith("#")) - len(good)
-    return BasicAuth(realm, digest), Users(digest, text), _complaint(f"{place}/{name}", len(good), bad)
+    auth = BasicAuth(realm, digest) if kind == "basic" else DigestAuth(realm, digest)
+    return auth, Users(digest, text), _complaint(f"{place}/{name}", kind, len(good), bad)
 
 
-def _complaint(secret: str, good: int, bad: int) -> str:
+_FORMS = {"basic": "user:hash", "digest": "user:realm:hash"}
+
+
+def _complaint(secret: str, kind: str, good: int, bad: int) -> str:
     """What is wrong with the lines of a file of users, without showing any; empty if nothing is."""
     if bad:
-        return f"found {bad} line(s) not of the form `user:hash` in the Secret {secret}; left out, {good} in use"
+        return f"found {bad} line(s) not of the form `{_FORMS[kind]}` in the Secret {secret}; left out, {good} in use"
     return "" if good else f"found no user in the Secret {secret}; nobody can log in"

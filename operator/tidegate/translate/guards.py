@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tidegate.model import Access, BasicAuth
+from tidegate.model import Access, BasicAuth, DigestAuth
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
-from tidegate.translate.authentication import Users, basic_auth
+from tidegate.translate.authentication import Users, login
 from tidegate.translate.external_auth import Asked, Place, external_auth
 from tidegate.translate.reader import Reader
 
@@ -17,7 +17,7 @@ class Guards(NamedTuple):
     """`satisfy_any`: one of them that grants is enough. `complaint` is what is wrong with some of the users."""
 
     access: Access | None = None
-    auth: BasicAuth | None = None
+    auth: BasicAuth | DigestAuth | None = None
     users: Users | None = None
     asked: Asked | None = None
     satisfy_any: bool = False
@@ -38,7 +38,7 @@ def guards_of(settings: IngressSettings, globals_: GlobalSettings, place: Place,
     access = _access(settings)
     if place.path.startswith(globals_.get(cm.NO_AUTH_LOCATIONS)):
         return Guards(access)
-    auth, users, complaint = basic_auth(settings, globals_, place.namespace, reader) or (None, None, "")
+    auth, users, complaint = login(settings, globals_, place.namespace, reader) or (None, None, "")
     asked = external_auth(settings, globals_, place, reader)
     number = sum(guard is not None for guard in (access, auth, asked))
     any_of_them = settings.get(ann.SATISFY) == "any" and number > 1

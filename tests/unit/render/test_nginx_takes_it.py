@@ -125,6 +125,7 @@ EVERY: list[dict[str, str]] = [
         "auth-cache-key": "$cookie_session",
     },
     {"auth-url": "https://guard.test/"},
+    {"auth-type": "digest", "auth-secret": "users", "auth-realm": "area"},
     {
         "enable-modsecurity": "true",
         "enable-owasp-core-rules": "true",

@@ -263,10 +263,10 @@ def test_what_is_not_supported_yet_degrades() -> None:
 
 
 def test_what_is_not_supported_yet_and_protects_denies() -> None:
-    for written in ({"auth-type": "digest"},):
-        result = resolved(written)
-        assert result.denied
-        assert [(severity, reason) for _, severity, reason in said(result)] == [(Severity.ERROR, "NotYetSupported")]
+    permitted = {"allow-snippet-annotations": "true", "annotations-risk-level": "Critical"}
+    result = resolved({"auth-snippet": "proxy_set_header X-A b;"}, permitted)
+    assert result.denied
+    assert [(severity, reason) for _, severity, reason in said(result)] == [(Severity.ERROR, "NotYetSupported")]
 
 
 @pytest.mark.parametrize(

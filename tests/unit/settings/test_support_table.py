@@ -23,11 +23,6 @@ def test_an_alias_names_the_setting_it_is_for() -> None:
     assert row.alias_of == "allowlist-source-range"
 
 
-def test_values_that_are_not_carried_out_yet_are_named() -> None:
-    row = next(row for row in rows() if row.name == "auth-type")
-    assert row.support == "supported, except digest"
-
-
 def test_the_table_is_sound_markdown() -> None:
     table = to_markdown(rows())
     lines = [line for line in table.splitlines() if line.startswith("|")]

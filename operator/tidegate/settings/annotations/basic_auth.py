@@ -16,7 +16,6 @@ AUTH_TYPE: Final = _FAMILY.setting(
     "",
     "Whether clients need a user name and password, and by which scheme.",
     on_misfit=OnInvalid.DENY,
-    unsupported_values=("digest",),
     note="Text that only contains basic or digest denies instead of breaking the configuration.",
 )
 AUTH_SECRET: Final = _FAMILY.setting(
