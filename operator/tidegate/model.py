@@ -527,6 +527,7 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     use_forwarded_headers: bool = False
     enable_real_ip: bool = False
     forwarded_for_header: str = "X-Forwarded-For"
+    forwarded_client_header: str = "X-Forwarded-For-Proxy-Protocol"
     forwarded_host_header: str = "X-Forwarded-Host"
     trusted_networks: tuple[str, ...] = ("0.0.0.0/0",)
     full_forwarded_for: bool = False

@@ -2,6 +2,7 @@
 
 local contexts = require "tidegate.context"
 local networks = require "tidegate.networks"
+local peers = require "tidegate.peers"
 local regex = require "tidegate.regex"
 
 local lower, sub = string.lower, string.sub
@@ -61,7 +62,7 @@ function _M.guard(rewrite, lists)
 
   local function verdict()
     local var = ngx.var
-    if addresses and networks.contains(addresses, var.binary_remote_addr) then
+    if addresses and networks.contains(addresses, peers.address()) then
       return FORBIDDEN
     end
     return agents and judged(agents, var.http_user_agent) or referers and judged(referers, var.http_referer)

@@ -52,6 +52,11 @@ function _M.start(text)
   end
   -- for the phases that every request runs through, where `require` would be a call into C each time
   local rewrite = require("tidegate.block").guard(router.rewrite, settings.blocked)
+  if settings.peers then -- before all else: who the client is
+    local peers = require "tidegate.peers"
+    peers.configure(settings.peers)
+    rewrite = peers.before(rewrite)
+  end
   _G.tidegate = { rewrite = rewrite, balance = balancer.balance, log = metrics.log }
   require("tidegate.certificates").configure(settings.certificates)
   require("tidegate.admin")

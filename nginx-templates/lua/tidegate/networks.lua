@@ -3,7 +3,8 @@
 -- IPv4 networks are kept in one table for each prefix length; IPv6 ones are compared one by one.
 
 local bit = require "bit"
-local byte, gmatch, match, sub = string.byte, string.gmatch, string.match, string.sub
+local byte, find, gmatch, gsub = string.byte, string.find, string.gmatch, string.gsub
+local match, sub = string.match, string.sub
 local band, lshift, rshift, tobit = bit.band, bit.lshift, bit.rshift, bit.tobit
 
 local _M = {}
@@ -61,9 +62,28 @@ local function parse6(address)
   return table.concat(bytes)
 end
 
--- An address as 4 or 16 bytes.
+-- An address that the control plane has written, as 4 or 16 bytes.
 function _M.parse(text)
   return parse4(text) or parse6(text)
+end
+
+-- The binary form of an address that anybody may have written; nil for what is none.
+function _M.binary(text)
+  local a, b, c, d = match(text, "^(%d%d?%d?)%.(%d%d?%d?)%.(%d%d?%d?)%.(%d%d?%d?)$")
+  if a then
+    a, b, c, d = tonumber(a), tonumber(b), tonumber(c), tonumber(d)
+    return a < 256 and b < 256 and c < 256 and d < 256 and string.char(a, b, c, d) or nil
+  end
+  if #text > 39 or find(text, "[^%x:]") or not find(text, ":", 1, true) or find(text, "%x%x%x%x%x") then
+    return nil -- with a dotted end it is one of IPv4, which nobody writes so
+  end
+  local _, compressed = gsub(text, "::", "")
+  local _, colons = gsub(text, ":", "")
+  local ends = find(text, "^:[^:]") or find(text, "[^:]:$") or find(text, ":::", 1, true)
+  if ends or compressed > 1 or colons > 7 or (compressed == 0 and colons ~= 7) then
+    return nil
+  end
+  return parse6(text)
 end
 
 -- From texts such as `10.0.0.0/8` and `2001:db8::/32`; nil for an absent or empty list.

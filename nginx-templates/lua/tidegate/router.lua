@@ -14,6 +14,7 @@ local cors = require "tidegate.cors"
 local external_auth = require "tidegate.external_auth"
 local mirror = require "tidegate.mirror"
 local networks = require "tidegate.networks"
+local peers = require "tidegate.peers"
 local regex = require "tidegate.regex"
 local store = require "tidegate.store"
 
@@ -249,7 +250,7 @@ local function choose_backend(context, route)
 end
 
 local function limit_key(route)
-  local address = ngx.var.binary_remote_addr
+  local address = peers.address()
   if route.limit_exempt and networks.contains(route.limit_exempt, address) then
     return ""
   end

@@ -427,6 +427,7 @@ class Configuration:
                     "read_timeout": settings.read_timeout,
                 },
                 "metrics": self.runtime.metrics or MetricSettings(),
+                **self._peers,
                 "certificates": {"reject_unknown": settings.ssl_reject_handshake},
                 **({"own": self.runtime.own} if self.runtime.own else {}),
                 "blocked": {
@@ -512,9 +513,30 @@ class Configuration:
 
     @property
     def real_ip_header(self) -> str:
-        if self.settings.use_forwarded_headers or self.settings.enable_real_ip:
-            return self.settings.forwarded_for_header
-        return "proxy_protocol" if self.settings.use_proxy_protocol else ""
+        if self.client_header:
+            return ""
+        if self.settings.use_proxy_protocol:
+            return "proxy_protocol"
+        believed = self.settings.use_forwarded_headers or self.settings.enable_real_ip
+        return self.settings.forwarded_for_header if believed else ""
+
+    @property
+    def client_header(self) -> str:
+        """Where both a PROXY line and forwarded headers are believed: the header in which Lua names the client."""
+        settings = self.settings
+        if not (settings.use_proxy_protocol and settings.use_forwarded_headers):
+            return ""
+        name = settings.forwarded_client_header
+        return f"{name}-Of-Tidegate" if name.lower() == settings.forwarded_for_header.lower() else name
+
+    @property
+    def _peers(self) -> dict[str, object]:
+        """How Lua finds the client; nothing where NGINX does."""
+        if not self.client_header:
+            return {}
+        settings = self.settings
+        found = {"trusted": settings.trusted_networks, "chain": settings.forwarded_for_header}
+        return {"peers": {**found, "answer": self.client_header}}
 
     @property
     def _scheme(self) -> str:
@@ -592,6 +614,8 @@ class Configuration:
             rows += [("Upgrade", "$http_upgrade" if own else "$tidegate_upgrade")]
             rows += [("Connection", own or "$connection_upgrade")]
         rows += [("HTTP2-Settings", '""'), ("Proxy", '""')]
+        if self.client_header:
+            rows.append((self.client_header, '""'))
         spellings = self.settings.underscores_in_headers and (policy is None or policy.module != "fastcgi")
         rows += [(name, value or '""') for name, value in client_headers(server, underscores=spellings)]
         if policy is not None and (policy.policy.auth or policy.policy.digest_auth):
@@ -647,7 +671,7 @@ class Configuration:
             ("X-Auth-Request-Redirect", "$tidegate_auth_redirect"),
         ]
         rows += client_headers(server, underscores=self.settings.underscores_in_headers)
-        cleared = ["Proxy"]
+        cleared = ["Proxy", *([self.client_header] if self.client_header else [])]
         if not self.settings.use_forwarded_headers:  # nobody but the client can have said so
             cleared += ["X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Uri", "X-Forwarded-Method"]
         return overridden([*rows, *((name, "") for name in cleared)], question.headers)

@@ -158,6 +158,7 @@ def translate_globals(settings: GlobalSettings, options: Options, headers: Heade
         use_forwarded_headers=get(cm.USE_FORWARDED_HEADERS),
         enable_real_ip=get(cm.ENABLE_REAL_IP),
         forwarded_for_header=get(cm.FORWARDED_FOR_HEADER),
+        forwarded_client_header=get(cm.FORWARDED_FOR_PROXY_PROTOCOL_HEADER),
         forwarded_host_header=get(cm.FORWARDED_HOST_HEADER),
         trusted_networks=get(cm.PROXY_REAL_IP_CIDR),
         full_forwarded_for=get(cm.COMPUTE_FULL_FORWARDED_FOR),

@@ -33,8 +33,7 @@ FORWARDED_FOR_PROXY_PROTOCOL_HEADER: Final = _FAMILY.setting(
     "forwarded-for-proxy-protocol-header",
     HeaderName(),
     "X-Forwarded-For-Proxy-Protocol",
-    "A helper header of the retired controller, used where forwarded headers meet the PROXY protocol.",
-    support=_NOT_YET,
+    "A header that carries the client's address inside, where forwarded headers meet the PROXY protocol.",
 )
 FORWARDED_HOST_HEADER: Final = _FAMILY.setting(
     "forwarded-host-header",
