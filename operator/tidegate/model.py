@@ -167,6 +167,7 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     redirect: Redirect | None = None
     tls_redirect: TLSRedirect | None = None
     rewrite: Rewrite | None = None
+    rewrite_log: bool = False  # whether what `rewrite` does is told in the error log
     body_limit: int | None = None  # None: the global one; 0: none
     connect_timeout: int | None = None
     send_timeout: int | None = None
@@ -566,6 +567,7 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     blocked_referers: tuple[str, ...] = ()
     status_readers: tuple[str, ...] = ("127.0.0.1/32", "::1/128")  # networks that may read NGINX's own counters
     log_default_backend: bool = False  # whether requests that nobody declares are logged
+    log_questions: bool = False  # those to authentication services
     log_escape: str = ""  # empty, json or none
     error_log_level: str = "notice"
     stream: StreamSettings = StreamSettings()

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from dataplane import until
+from dataplane import Server, until
 from up import Up, configmap, ingress, running
 
 
@@ -167,3 +167,33 @@ def test_a_target_that_cannot_be_had_leaves_the_settings_before_in_force(up: Up,
     assert up.backend_of("more.test") == "echo"
     logged(up, f"/app/{next(iter(data))}")
     up.delete("more")
+
+
+def error_lines(up: Up, words: str) -> list[str]:
+    return [line for line in lines(up.run / "logs" / "error.log") if words in line]
+
+
+def test_enable_rewrite_log_tells_the_steps_of_rewriting(up: Up) -> None:
+    up.apply("settings", configmap())
+    rule = {"rewrite_target": "/new/$1", "use_regex": "true"}
+    up.apply("rewriting", ingress("loud", "loud.test", "/old/(.*)", **rule, enable_rewrite_log="true"))
+    up.apply("quiet", ingress("quiet", "quiet.test", "/old/(.*)", **rule))
+    assert up.get("quiet.test", "/old/quiet")[0] == 200
+    assert up.get("loud.test", "/old/lo%0Aud?a=b")[0] == 200
+    until(lambda: error_lines(up, 'rewritten data: "/new/lo", args: "a=b"'))
+    assert error_lines(up, '"/old/(.*)" matches "/old/lo?ud"')  # a line end does not begin a line
+    assert not error_lines(up, "/new/quiet")
+
+
+def test_questions_to_an_authentication_service_are_logged_only_where_that_is_asked_for(up: Up) -> None:
+    def logged_lines(path: str) -> list[str]:
+        return [line for line in lines(up.run / "logs" / "access.log") if path in line]
+
+    with Server("auth") as auth:
+        up.apply("guarded", ingress("guarded", "guarded.test", auth_url=f"http://127.0.0.1:{auth.port}/ask"))
+        for setting, path, count in (({}, "/one", 1), ({"enable_auth_access_log": "true"}, "/two", 2)):
+            up.apply("settings", configmap(**setting, error_log_level="warn"))
+            assert up.get("guarded.test", path)[0] == 200
+            until(lambda count=count, path=path: len(logged_lines(path)) == count)
+    name = "nginx_ingress_controller_requests"  # a question is not counted as a request
+    until(lambda: sum(row[2] for row in up.samples() if row[0] == name and row[1]["ingress"] == "guarded") == 2)

@@ -104,3 +104,11 @@ def test_with_enable_real_ip_alone_the_proxy_line_says_who_the_client_is(up: Up)
     settle(up, use_proxy_protocol="true", enable_real_ip="true")
     seen = ask(up, "main.test", "203.0.113.9", "X-Forwarded-For: 198.51.100.1")[1]
     assert seen["x-real-ip"] == ["203.0.113.9"]
+
+
+def test_blocked_clients_are_found_in_the_header_too(up: Up) -> None:
+    settle(up, **BOTH, block_cidrs="198.51.100.66")
+    assert ask(up, "main.test", "127.0.0.50", "X-Forwarded-For: 198.51.100.66")[0] == 403
+    assert ask(up, "main.test", "203.0.113.9", "X-Forwarded-For: 198.51.100.66")[0] == 200
+    seen = ask(up, "main.test", "127.0.0.50", "X-Forwarded-For: 198.51.100.1")[1]
+    assert seen["x-real-ip"] == ["198.51.100.1"]

@@ -164,10 +164,18 @@ local function to_https(context, route, name)
   return true
 end
 
+-- Text of a client for one line of the error log.
+local function printable(text)
+  return (gsub(text, "%c", "?"))
+end
+
 -- Replaces the URI; a target with a scheme is a redirect. Returns true when the request has ended.
 local function rewrite(context, route, uri)
   local rule = route.rewrite
   local captures = regex.captures(rule.pattern, uri)
+  if route.rewrite_log then
+    ngx.log(ngx.NOTICE, '"', rule.pattern, captures and '" matches "' or '" does not match "', printable(uri), '"')
+  end
   if not captures then
     return false
   end
@@ -186,6 +194,9 @@ local function rewrite(context, route, uri)
     local args = ngx.var.args
     redirect(context, route, 302, args and target .. "?" .. args or target)
     return true
+  end
+  if route.rewrite_log then
+    ngx.log(ngx.NOTICE, 'rewritten data: "', printable(target), '", args: "', ngx.var.args or "", '"')
   end
   ngx.req.set_uri(target, false, true)
   if rule.forwarded_prefix then

@@ -197,6 +197,7 @@ def translate_globals(settings: GlobalSettings, options: Options, headers: Heade
         blocked_referers=get(cm.BLOCK_REFERERS),
         status_readers=get(cm.NGINX_STATUS_IPV4_WHITELIST) + get(cm.NGINX_STATUS_IPV6_WHITELIST),
         log_default_backend=get(cm.ENABLE_ACCESS_LOG_FOR_DEFAULT_BACKEND),
+        log_questions=get(cm.ENABLE_AUTH_ACCESS_LOG),
         log_escape=log_escape(settings),
         error_log_level=get(cm.ERROR_LOG_LEVEL),
         stream=stream_settings(settings, options),

@@ -310,6 +310,7 @@ def build_route(
         redirect=None if location.fixed else _redirect(settings),
         tls_redirect=None if location.fixed else _tls_redirect(location, context),
         rewrite=_rewrite(location),
+        rewrite_log=bool(_rewrite(location)) and settings.get(ann.ENABLE_REWRITE_LOG),
         body_limit=_differing(policy.body_limit, context.default_policy.body_limit),
         connect_timeout=_differing(settings.get(ann.PROXY_CONNECT_TIMEOUT), globals_.get(cm.PROXY_CONNECT_TIMEOUT)),
         send_timeout=_differing(settings.get(ann.PROXY_SEND_TIMEOUT), globals_.get(cm.PROXY_SEND_TIMEOUT)),

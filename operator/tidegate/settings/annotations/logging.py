@@ -24,8 +24,8 @@ ENABLE_REWRITE_LOG: Final = _LOGGING.setting(
     "enable-rewrite-log",
     GoBool(),
     False,
-    "Whether the steps of rewriting are written to the error log.",
-    support=Support.NOT_YET,
+    "Whether the steps of rewriting are written to the error log, as notices.",
+    becomes=Becomes.DATA,
 )
 ENABLE_OPENTELEMETRY: Final = _TRACING.overriding(
     keys.ENABLE_OPENTELEMETRY, GoBool(), "Whether requests of this Ingress are traced."

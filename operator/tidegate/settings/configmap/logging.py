@@ -8,11 +8,10 @@ from tidegate.settings.family import Family
 from tidegate.settings.lists import CidrList
 from tidegate.settings.log_types import AccessLogParameters, Matchers
 from tidegate.settings.nginx_types import LogFormat, LogTarget, OptionalHost
-from tidegate.settings.setting import Becomes, Scope, Support
+from tidegate.settings.setting import Becomes, Scope
 from tidegate.settings.types import Choice, LiteralInt, WeakBool
 
 _FAMILY: Final = Family("Logging", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL)
-_NOT_YET: Final = Support.NOT_YET
 
 DEFAULT_LOG_FORMAT: Final = (
     '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
@@ -67,7 +66,6 @@ ENABLE_AUTH_ACCESS_LOG: Final = _FAMILY.setting(
     WeakBool(),
     False,
     "Whether questions to the authentication service are logged, too.",
-    support=_NOT_YET,
 )
 SKIP_ACCESS_LOG_URLS: Final = _FAMILY.setting(
     "skip-access-log-urls",
