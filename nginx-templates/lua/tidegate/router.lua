@@ -308,13 +308,13 @@ local function set_log_variables(route, all)
   end
 end
 
--- Whether a request without Content-Length may have a body. HTTP/2 does not say before it comes.
+-- Whether a request without Content-Length may have a body. HTTP/2 and HTTP/3 do not say before it comes.
 local function may_have_body()
   local encoding = variable("http_transfer_encoding")
   if encoding then
     return true
   end
-  return variable("http2") ~= ""
+  return variable("http2") ~= "" or variable("server_protocol") == "HTTP/3.0"
 end
 
 -- The location in which the body is read, or nil for the outer one; false when the body is too large.

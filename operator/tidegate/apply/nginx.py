@@ -39,6 +39,13 @@ def require_streams(features: NginxFeatures) -> None:
         raise NginxMissingError(f"NGINX lacks {', '.join(STREAM)} (Debian: libnginx-mod-stream-js)")
 
 
+def require_http3(features: NginxFeatures) -> None:
+    """Raises NginxMissingError when this NGINX cannot speak HTTP/3."""
+    if not features.http3:
+        version = ".".join(map(str, features.version))
+        raise NginxMissingError(f"NGINX {version} was built without HTTP/3 (--enable-http3); Debian 13 has one with it")
+
+
 async def probe(binary: str) -> NginxFeatures:
     """Ask `nginx -V`. Raises NginxMissingError when a module that Tidegate needs is not there."""
     process = await asyncio.create_subprocess_exec(
@@ -51,7 +58,12 @@ async def probe(binary: str) -> NginxFeatures:
     found = MODULES_PATH.search(output)
     folder = found[1] if found else STANDARD_MODULES
     features = _features((int(version[1]), int(version[2]), int(version[3])), Path(folder))
-    return replace(features, debug="--with-debug" in output, threads="--with-threads" in output)
+    return replace(
+        features,
+        debug="--with-debug" in output,
+        threads="--with-threads" in output,
+        http3="--with-http_v3_module" in output,
+    )
 
 
 def _features(version: tuple[int, int, int], modules: Path) -> NginxFeatures:

@@ -75,6 +75,10 @@ def prepare(run_dir: Path, worker_user: str | None, *, shared: bool = False) -> 
         if not certificate.exists():
             certificate.touch(mode=0o640 if shared else 0o600)
             certificate.write_bytes(self_signed())
+        quic_key = run_dir / "tls" / "quic.key"
+        if not quic_key.exists():
+            quic_key.touch(mode=0o640 if shared else 0o600)
+            quic_key.write_bytes(os.urandom(64))
         if worker_user is not None:
             place = worker_dir(run_dir)
             for folder in (place, place / "streams", place / "users", place / "tmp"):

@@ -70,6 +70,12 @@ ExcludedMetrics = Annotated[
     str, typer.Option("--exclude-socket-metrics", metavar="NAME,NAME", help="Metrics of requests to leave out.")
 ]
 GeoFolder = Annotated[str, typer.Option("--geoip-dir", help="Where GeoIP2 databases (*.mmdb) are mounted.")]
+HTTP3 = Annotated[
+    bool, typer.Option("--enable-http3", help="Serve HTTP/3, too, on the UDP port of the number of the HTTPS port.")
+]
+HTTP3Port = Annotated[
+    int, typer.Option("--http3-advertised-port", help="The UDP port that clients are told; 0: as HTTPS is reached.")
+]
 Prefix = Annotated[str, typer.Option("--annotations-prefix", help="The prefix of annotations.")]
 StatusClasses = Annotated[
     bool, typer.Option("--report-status-classes", help="Count requests by 2xx, 3xx, ... instead of by status.")
@@ -173,6 +179,17 @@ def excluded_metrics(text: str) -> tuple[str, ...]:
                 soft_wrap=True,
             )
     return names
+
+
+def http3_port(enabled: bool, passthrough: bool, advertised: int, usual: int) -> int:
+    """The port that clients are told, 0 for no HTTP/3; ends with a usage error where that cannot be."""
+    if not enabled:
+        return 0
+    if passthrough:
+        fail("--enable-http3 and --enable-ssl-passthrough exclude each other: QUIC cannot be passed through by SNI", 2)
+    if not 0 <= advertised < 65536:
+        fail(f"--http3-advertised-port: found {advertised}, allowed: 1 to 65535, or 0", 2)
+    return advertised or usual
 
 
 def reserved_ports(http_port: int, https_port: int, healthz_port: int) -> dict[int, str]:

@@ -19,6 +19,7 @@ from tidegate.apply.geo import STANDARD_FOLDER, find_databases
 from tidegate.apply.nginx import find_binary
 from tidegate.apply.rundir import Lock, default_run_dir
 from tidegate.cli.common import (
+    HTTP3,
     AgentKind,
     AgentOption,
     AllowedNetworks,
@@ -26,6 +27,7 @@ from tidegate.cli.common import (
     ControllerClass,
     ExcludedMetrics,
     GeoFolder,
+    HTTP3Port,
     IngressClass,
     Passthrough,
     Prefix,
@@ -36,6 +38,7 @@ from tidegate.cli.common import (
     WithoutClass,
     excluded_metrics,
     fail,
+    http3_port,
     networks,
     out,
     reference,
@@ -191,6 +194,8 @@ def run(
     https_port: Annotated[int, typer.Option("--https-port", help="Where HTTPS is served.")] = 443,
     stream_port: StreamPort = 10247,
     enable_ssl_passthrough: Passthrough = False,
+    enable_http3: HTTP3 = False,
+    http3_advertised_port: HTTP3Port = 0,
     http_address: Annotated[str, typer.Option("--http-address", help="The address of both; empty: all.")] = "",
     healthz_port: Annotated[int, typer.Option("--healthz-port", help="The admin port.")] = 10254,
     healthz_host: Annotated[str, typer.Option("--healthz-host", help="The admin address; empty: all.")] = "",
@@ -335,6 +340,7 @@ def run(
             key for key in (options.configmap, options.tcp_services, options.udp_services) if key is not None
         ),
     )
+    told_port = http3_port(enable_http3, enable_ssl_passthrough, http3_advertised_port, 443)
     lock = Lock(run_dir)
 
     async def main() -> None:
@@ -353,6 +359,7 @@ def run(
                 streams=bool(options.tcp_services or options.udp_services),
                 ssl_passthrough=enable_ssl_passthrough,
                 own=(healthz_port, stream_port, *((webhook.port,) if webhook else ())),
+                http3_port=told_port,
             )
             progress = Progress(f"port {http_port}", f"port {healthz_port}", as_log=log_format is LogFormat.JSON)
             control = ControlPlane(

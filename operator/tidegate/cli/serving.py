@@ -20,7 +20,7 @@ from tidegate.agent.client import AgentClient, AgentError, AgentUnavailableError
 from tidegate.agent.main import AgentStartError, RunDirError
 from tidegate.agent.rundir import RunDir
 from tidegate.apply.applier import StartError
-from tidegate.apply.nginx import NginxMissingError, probe, require_streams
+from tidegate.apply.nginx import NginxMissingError, probe, require_http3, require_streams
 from tidegate.apply.own import own_ports
 from tidegate.apply.rundir import Lock, RunDirectoryError, closed_parent, prepare, worker_dir
 from tidegate.cli.common import err, fail
@@ -141,6 +141,7 @@ async def make_runtime(
     streams: bool = False,
     ssl_passthrough: bool = False,
     own: tuple[int, ...] = (),
+    http3_port: int = 0,
 ) -> Runtime:
     """A run directory that is ours, and what NGINX can do. Raises one of FATAL.
 
@@ -150,6 +151,8 @@ async def make_runtime(
     features = await probe(nginx_binary)
     if streams or ssl_passthrough:
         require_streams(features)
+    if http3_port:
+        require_http3(features)
     user = None if external_agent else _worker_user(run_dir)
     await asyncio.to_thread(prepare, run_dir, user, shared=external_agent)
     lock.take()
@@ -166,6 +169,7 @@ async def make_runtime(
         stream_port=stream_port,
         ssl_passthrough=ssl_passthrough,
         own=await asyncio.to_thread(own_ports, *own),
+        http3_port=http3_port,
     )
 
 

@@ -14,6 +14,7 @@ from tidegate.apply.geo import STANDARD_FOLDER, find_databases
 from tidegate.apply.nginx import find_binary
 from tidegate.apply.rundir import Lock, default_run_dir
 from tidegate.cli.common import (
+    HTTP3,
     AgentKind,
     AgentOption,
     AllowedNetworks,
@@ -21,6 +22,7 @@ from tidegate.cli.common import (
     ControllerClass,
     ExcludedMetrics,
     GeoFolder,
+    HTTP3Port,
     IngressClass,
     Passthrough,
     Prefix,
@@ -32,6 +34,7 @@ from tidegate.cli.common import (
     err,
     excluded_metrics,
     fail,
+    http3_port,
     networks,
     reference,
     reserved_ports,
@@ -112,6 +115,8 @@ def up(
     update_status: Annotated[bool, typer.Option("--update-status/--no-update-status")] = True,
     election_id: Annotated[str, typer.Option("--election-id")] = "",
     enable_ssl_passthrough: Passthrough = False,
+    enable_http3: HTTP3 = False,
+    http3_advertised_port: HTTP3Port = 0,
     validating_webhook: Annotated[str, typer.Option("--validating-webhook")] = "",
     validating_webhook_certificate: Annotated[str, typer.Option("--validating-webhook-certificate")] = "",
     validating_webhook_key: Annotated[str, typer.Option("--validating-webhook-key")] = "",
@@ -181,6 +186,7 @@ def up(
     )
 
     allowed = networks(endpoint_pool_allowed_cidrs)
+    told_port = http3_port(enable_http3, enable_ssl_passthrough, http3_advertised_port, https_port)
     lock = Lock(run_dir)
 
     async def main() -> None:
@@ -197,6 +203,7 @@ def up(
             streams=bool(options.tcp_services or options.udp_services),
             ssl_passthrough=enable_ssl_passthrough,
             own=(healthz_port, stream_port),
+            http3_port=told_port,
         )
         progress = Progress(
             f"http://{address(http_address, http_port)}",

@@ -69,6 +69,7 @@ class NginxFeatures:
     lua_libraries: str = ""  # where this NGINX's Lua libraries are, when not in the place compiled into it
     lua_cpath: str = ""
     mime_types: str = "/etc/nginx/mime.types"
+    http3: bool = False
     stream_modules: tuple[str, ...] = ()  # loaded where a TCP or UDP service needs them
     firewall: FirewallFiles = USUAL_FIREWALL
 
@@ -100,6 +101,7 @@ class Runtime:
     open_files: int = 1024  # the limit that the workers may raise theirs to
     metrics: MetricSettings | None = None
     ssl_passthrough: bool = False
+    http3_port: int = 0  # the UDP port that clients are told about; 0: no HTTP/3
     stream_port: int = 10247  # UDP, on a loopback address of the run directory's own
     own: OwnPorts | None = None
 
@@ -455,7 +457,17 @@ class Configuration:
         runtime = self.runtime
         inner = runtime.inner_https if runtime.ssl_passthrough else ""
         http2 = self.settings.http2 and not runtime.features.http2_directive
-        return listen_groups(runtime.http_addresses, runtime.https_addresses, self.settings, inner, http2)
+        quic = runtime.http3_port > 0
+        return listen_groups(runtime.http_addresses, runtime.https_addresses, self.settings, inner, http2, quic)
+
+    @property
+    def http3_port(self) -> int:
+        return self.runtime.http3_port
+
+    @property
+    def quic_key(self) -> str:
+        """What tokens are made with: kept, so that they mean something to the workers after a reload."""
+        return f"{self.runtime.run_dir}/tls/quic.key"
 
     # -- snippets -----------------------------------------------------------------------------------------------
 
@@ -471,11 +483,12 @@ class Configuration:
 
     @property
     def _inherited(self) -> dict[str, tuple[Directive, ...]]:
+        told = (Directive("add_header", ("Alt-Svc", "$tidegate_alt_svc", "always")),) if self.http3_port else ()
         if not self.settings.hsts:
-            return {}
+            return {"add_header": told} if told else {}
         name = "Strict-Transport-Security"
         hidden = {row: (Directive(row, (name,)),) for row in (f"{module}_hide_header" for module in MODULES.values())}
-        return {"add_header": (Directive("add_header", (name, "$hsts", "always")),), **hidden}
+        return {"add_header": (Directive("add_header", (name, "$hsts", "always")), *told), **hidden}
 
     # -- firewall -----------------------------------------------------------------------------------------------
 

@@ -53,9 +53,12 @@ def listen_addresses(addresses: tuple[str, ...], settings: Globals) -> tuple[str
 
 
 def listen_groups(
-    http: tuple[str, ...], https: tuple[str, ...], settings: Globals, inner: str, http2_option: bool
+    http: tuple[str, ...], https: tuple[str, ...], settings: Globals, inner: str, http2_option: bool, quic: bool
 ) -> list[ListenGroup]:
-    """The listeners of HTTP. With passthrough TLS arrives on the socket `inner`, and the client in a PROXY line."""
+    """The listeners of HTTP. With passthrough TLS arrives on the socket `inner`, and the client in a PROXY line.
+
+    QUIC needs a socket for each worker, or packets of one connection would reach several.
+    """
     flags = " proxy_protocol" if settings.use_proxy_protocol else ""
     once = " default_server" + (" reuseport" if settings.reuse_port else "")
     tls = " ssl" + (" http2" if http2_option else "")
@@ -65,4 +68,5 @@ def listen_groups(
         return [ListenGroup(plain, False), ListenGroup((Listen(inner, f"{behind} default_server", behind),), True)]
     addresses = listen_addresses(https, settings)
     encrypted = tuple(Listen(address, tls + flags + once, tls + flags) for address in addresses)
-    return [ListenGroup(plain + encrypted, False)]
+    datagrams = tuple(Listen(address, " quic default_server reuseport", " quic") for address in addresses if quic)
+    return [ListenGroup(plain + encrypted + datagrams, False)]
