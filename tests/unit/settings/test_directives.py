@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tidegate.model import Directive
 from tidegate.render.snippets import lines
@@ -96,6 +96,7 @@ TREES = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(TREES, max_size=3).map(tuple))
 def test_whatever_a_tree_holds_nginx_reads_its_words_back_and_every_block_is_closed(
     tree: tuple[Directive, ...],
@@ -110,6 +111,7 @@ def number_of_lines(tree: tuple[Directive, ...]) -> int:
     return sum(1 if item.block is None else 2 + number_of_lines(item.block) for item in tree)
 
 
+@settings(deadline=None)
 @given(TEXT)
 def test_whatever_text_is_taken_can_be_written_and_read_again(text: str) -> None:
     try:
