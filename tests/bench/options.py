@@ -16,6 +16,7 @@ class Options:
     policies: int = 1000
     patterns: int = 100_000
     zero_failure_seconds: float = 60
+    transfer_mib: int = 1024
     helm_secrets: int = 3000  # of 500 kB
 
 
@@ -29,5 +30,6 @@ QUICK = Options(
     policies=100,
     patterns=10_000,
     zero_failure_seconds=10,
+    transfer_mib=64,
     helm_secrets=20,
 )

@@ -39,6 +39,13 @@ def against(
     return Figure(name, value, unit, peer, peer_value, ratio, target, met)
 
 
+def at_least(name: str, value: float, unit: str, peer: str, peer_value: float | None, *, least_ratio: float) -> Figure:
+    """A value, the greater the better, beside its peer's, with a bound on their ratio."""
+    ratio = value / peer_value if peer_value else None
+    met = ratio is not None and ratio >= least_ratio
+    return Figure(name, round(value, 2), unit, peer, peer_value, ratio, f"≥ {least_ratio:g} × {peer}", met)
+
+
 def bounded(name: str, value: float, unit: str, most: float, peer: str = "", peer_value: float | None = None) -> Figure:
     """A value with a bound of its own."""
     ratio = value / peer_value if peer_value else None

@@ -14,6 +14,7 @@ import churn
 import cluster
 import cpu
 import resources
+import transfers
 import zero
 from options import QUICK, Options
 from report import RESULTS, Figure, row, save, table
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "memory": resources.memory,
     "cold-start": resources.cold_start,
     "zero-failure": zero.zero_failure,
+    "transfers": transfers.transfers,
     "cluster-operator": cluster.operator,
 }
 
