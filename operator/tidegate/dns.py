@@ -88,6 +88,7 @@ class Resolver:
 
     async def _follow(self, name: str) -> None:
         ask = self._ask if self._on_problem is None else _BothFamilies(self._query).ask
+        told = ""
         while True:
             seconds, problem = RETRY, ""
             try:
@@ -99,7 +100,9 @@ class Resolver:
                     self._on_change(Resolution(name))
             except (dns.exception.DNSException, OSError) as error:
                 problem = _reason(error)
-                log.warning("%s cannot be resolved, the last answer stays: %s", name, error)
+                if problem != told:
+                    log.warning("%s cannot be resolved, the last answer stays: %s", name, error)
+            told = problem
             if problem and self._on_problem is not None:
                 self._on_problem(name, problem)
             await asyncio.sleep(min(max(seconds, LEAST_TTL), MOST_TTL))

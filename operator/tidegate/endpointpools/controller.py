@@ -79,6 +79,10 @@ class EndpointPools:
     def observe(self, changes: Iterable[Change]) -> None:
         """The source says so."""
         touched, taken = self._objects.apply(changes)
+        around = self._guard.around
+        if not self._objects.api_server <= around.api_server:
+            api_server = around.api_server | self._objects.api_server
+            self.look_around(msgspec.structs.replace(around, api_server=api_server))
         for name, found in self._drafts.items():
             if taken and not taken.isdisjoint(found.addresses):
                 touched.add(name)

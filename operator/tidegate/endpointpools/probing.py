@@ -169,7 +169,12 @@ class GrpcConnection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._h2 = h2.connection.H2Connection(
-            h2.config.H2Configuration(client_side=True, header_encoding="utf-8", validate_outbound_headers=False)
+            h2.config.H2Configuration(
+                client_side=True,
+                header_encoding="utf-8",
+                validate_outbound_headers=False,
+                validate_inbound_headers=False,
+            )
         )
         self._h2.initiate_connection()
         self._over = False

@@ -17,7 +17,7 @@ from tidegate.endpointpools.plan import Wish
 from tidegate.endpointpools.writers import ForeignError, WriteError
 from tidegate.findings import ObjectKey
 from tidegate.resources.changes import Change, Resolution
-from tidegate.resources.model import EndpointPool, Endpoints, EndpointSlice, Metadata, PoolStatus, Resource
+from tidegate.resources.model import Endpoint, EndpointPool, Endpoints, EndpointSlice, Metadata, PoolStatus, Resource
 
 SLICE = ObjectKey("EndpointSlice", "shop", "db-tidegate-ipv4-1")
 ENDPOINTS = ObjectKey("Endpoints", "shop", "db")
@@ -233,6 +233,15 @@ async def test_an_address_is_withdrawn_when_a_service_gets_it(world: World) -> N
     await world.put(service(), pool("192.0.2.1", "192.0.2.2"))
     await world.put(service("other", cluster_ip="192.0.2.1"))
     assert world.cluster.addresses() == ["192.0.2.2"]
+
+
+async def test_the_api_server_is_refused_as_soon_as_its_own_slice_is_seen(world: World) -> None:
+    await world.put(service(), pool("192.0.2.6", "192.0.2.7"))
+    assert world.cluster.addresses() == ["192.0.2.6", "192.0.2.7"]
+    labels = {"kubernetes.io/service-name": "kubernetes"}
+    metadata = Metadata("kubernetes", "default", labels=labels)
+    await world.put(EndpointSlice(metadata, "kubernetes", "IPv4", (), (Endpoint(("192.0.2.6",)),)))
+    assert world.cluster.addresses() == ["192.0.2.7"]
 
 
 async def test_the_losing_pool_has_a_status_too_and_takes_over(world: World) -> None:
