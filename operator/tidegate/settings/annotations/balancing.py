@@ -49,6 +49,7 @@ BACKEND_PROTOCOL: Final = _FAMILY.setting(
     "HTTP",
     "What the backend speaks. AUTO_HTTP: what the client speaks.",
     scope=Scope.LOCATION,
+    becomes=Becomes.POLICY,
     on_invalid=OnInvalid.DEFAULT,
     note="Lower case works in every respect.",
 )
