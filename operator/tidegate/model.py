@@ -551,6 +551,10 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     ssl_session_cache_size: int = 10 * 1024 * 1024  # 0: no cache
     ssl_session_timeout: int = 600
     ssl_session_tickets: bool = False
+    ssl_ticket_keys: tuple[str, ...] = ()  # digests of files; the first encrypts
+    ssl_dh_param: str = ""  # digest of a file; empty: none
+    ssl_ecdh_curve: str = "auto"
+    ssl_early_data: bool = False
     ssl_buffer_size: int = 4096
     ssl_reject_handshake: bool = False
     underscores_in_headers: bool = False

@@ -630,6 +630,8 @@ class Configuration:
         if self.client_header:
             rows.append((self.client_header, '""'))
         spellings = self.settings.underscores_in_headers and (policy is None or policy.module != "fastcgi")
+        if self.settings.ssl_early_data:
+            rows.append(("Early-Data", "$ssl_early_data"))
         rows += [(name, value or '""') for name, value in client_headers(server, underscores=spellings)]
         if policy is not None and (policy.policy.auth or policy.policy.digest_auth):
             rows.append(("Authorization", '""'))

@@ -45,6 +45,7 @@ from tidegate.translate.backends import (
     translate_external,
 )
 from tidegate.translate.certificates import InvalidCertificate, parse_secret
+from tidegate.translate.client_tls import read_client_tls
 from tidegate.translate.global_checks import check_globals
 from tidegate.translate.globals import translate_globals
 from tidegate.translate.header_sets import read_header_sets
@@ -128,6 +129,7 @@ class Translator:
         self._policy_users: Tally[str] = Tally()
         self._users: Tally[Users] = Tally()
         self._files: Tally[PemFile] = Tally()
+        self._global_files: tuple[PemFile, ...] = ()
         self._names: Tally[str] = Tally()
         self._findings: Tally[Finding] = Tally()
         self._strays = Strays()
@@ -338,9 +340,17 @@ class Translator:
             self._settings, findings = read_configmap(configmap)
             reader = Reader(store)
             headers = read_header_sets(self._settings, reader)
+            tls = read_client_tls(self._settings, reader)
             self._dependencies.replace(_GLOBALS, reader.read)
-            self._global_findings = (*findings, *headers.findings, *check_globals(self._settings, options))
-            self.globals = translate_globals(self._settings, options, headers)
+            self._global_findings = (
+                *findings,
+                *headers.findings,
+                *tls.findings,
+                *check_globals(self._settings, options),
+            )
+            self._files.replace(self._global_files, tls.files)
+            self._global_files = tls.files
+            self.globals = translate_globals(self._settings, options, headers, tls)
         self._default_findings = ()
         if options.default_backend is not None:
             self._update_default_backend(store, options.default_backend)

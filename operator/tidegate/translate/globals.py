@@ -7,6 +7,7 @@ from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings
 from tidegate.translate.answers import default_rewrites
 from tidegate.translate.backends import hash_parts
+from tidegate.translate.client_tls import NO_CLIENT_TLS, ClientTLS
 from tidegate.translate.compression import brotli, gzip
 from tidegate.translate.firewall import global_rules, usable_firewall
 from tidegate.translate.header_sets import NO_HEADERS, HeaderSets
@@ -124,7 +125,12 @@ def limit_by(settings: GlobalSettings) -> tuple[str, ...]:
     return () if parts == ("$binary_remote_addr",) else parts
 
 
-def translate_globals(settings: GlobalSettings, options: Options, headers: HeaderSets = NO_HEADERS) -> Globals:
+def translate_globals(
+    settings: GlobalSettings,
+    options: Options,
+    headers: HeaderSets = NO_HEADERS,
+    tls: ClientTLS = NO_CLIENT_TLS,
+) -> Globals:
     """Everything that is one value for the whole data plane."""
     get = settings.get
     number, size = get(cm.LARGE_CLIENT_HEADER_BUFFERS)
@@ -181,6 +187,10 @@ def translate_globals(settings: GlobalSettings, options: Options, headers: Heade
         ssl_session_cache_size=cache,
         ssl_session_timeout=get(cm.SSL_SESSION_TIMEOUT) // 1000,
         ssl_session_tickets=get(cm.SSL_SESSION_TICKETS),
+        ssl_ticket_keys=tls.ticket_keys,
+        ssl_dh_param=tls.dh_param,
+        ssl_ecdh_curve=get(cm.SSL_ECDH_CURVE),
+        ssl_early_data=get(cm.SSL_EARLY_DATA),
         ssl_buffer_size=get(cm.SSL_BUFFER_SIZE),
         ssl_reject_handshake=get(cm.SSL_REJECT_HANDSHAKE),
         underscores_in_headers=get(cm.ENABLE_UNDERSCORES_IN_HEADERS),

@@ -8,7 +8,8 @@ from tidegate.settings.family import Family
 from tidegate.settings.lists import WordList
 from tidegate.settings.nginx_types import Ciphers, Duration
 from tidegate.settings.setting import Becomes, Scope, Setting, Support
-from tidegate.settings.texts import CharClass, OptionalReference, PlainText, Text
+from tidegate.settings.texts import OptionalReference
+from tidegate.settings.tls_types import NO_TICKET_KEYS, Curves, TicketKeyList
 from tidegate.settings.types import Size, WeakBool
 
 _FAMILY: Final = Family("TLS", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL)
@@ -29,18 +30,18 @@ SSL_CIPHERS: Final = _FAMILY.setting(
     "DHE-RSA-AES256-GCM-SHA384:DHE-RSA-AES128-GCM-SHA256",
     "Ciphers for TLS up to 1.2, the server's choice first. Empty: NGINX's own list, the client's choice first.",
 )
-SSL_ECDH_CURVE: Final = _FAMILY.setting(
-    "ssl-ecdh-curve", Text(CharClass.BASIC), "auto", "Curves for the key exchange.", support=_NOT_YET
-)
+SSL_ECDH_CURVE: Final = _FAMILY.setting("ssl-ecdh-curve", Curves(), "auto", "Curves for the key exchange.")
 SSL_DH_PARAM: Final = _FAMILY.setting(
     "ssl-dh-param",
     OptionalReference(),
     None,
     "A Secret whose key dhparam.pem makes DHE ciphers usable.",
-    support=_NOT_YET,
 )
 SSL_EARLY_DATA: Final = _FAMILY.setting(
-    "ssl-early-data", WeakBool(), False, "Whether TLS 1.3 clients may send data at once.", support=_NOT_YET
+    "ssl-early-data",
+    WeakBool(),
+    False,
+    "Whether TLS 1.3 clients may send data at once; backends are told by the header Early-Data.",
 )
 SSL_SESSION_CACHE: Final = _FAMILY.setting(
     "ssl-session-cache", WeakBool(), True, "Whether TLS sessions are remembered for all workers."
@@ -59,10 +60,11 @@ SSL_SESSION_TICKETS: Final = _FAMILY.setting(
 )
 SSL_SESSION_TICKET_KEY: Final = _FAMILY.setting(
     "ssl-session-ticket-key",
-    PlainText(),
-    "",
-    "The key of tickets: 48 or 80 bytes in base64; empty: a random one.",
-    support=_NOT_YET,
+    TicketKeyList(),
+    NO_TICKET_KEYS,
+    "Keys of tickets, 48 or 80 bytes in base64 each: the first encrypts, all decrypt. Or a Secret that has the "
+    "first as ticket.key. Empty: random ones.",
+    note="several keys, and a Secret, so that old tickets are still taken while a key changes",
 )
 SSL_BUFFER_SIZE: Final = _FAMILY.setting(
     "ssl-buffer-size", Size(1, 2**24), 4096, "Bytes of an answer that are encrypted at a time."
