@@ -27,12 +27,13 @@ from tidegate.apply.dataplane import DataPlaneError
 from tidegate.apply.files import DigestFiles
 from tidegate.apply.records import Record, backend_record, certificate_record, globals_record, host_record
 from tidegate.dns import Resolver
+from tidegate.fetches import Fetcher
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.model import CATCH_ALL, CertificateInfo
 from tidegate.render.configuration import PEM_FOLDER, MetricSettings, Runtime
 from tidegate.render.listeners import is_wildcard
 from tidegate.report.metrics import RequestMetrics
-from tidegate.resources.changes import Resolution, SourceUpdate
+from tidegate.resources.changes import Fetched, Resolution, SourceUpdate
 from tidegate.resources.model import Ingress
 from tidegate.settings import configmap as cm
 from tidegate.sources.accepted import AcceptedFile
@@ -135,10 +136,14 @@ class ControlPlane:
         self.agent: AgentHandle | None = None
         self.applier: Applier | None = None
         self._resolver = Resolver(self._on_resolution, dns_servers)
-        self._updates: asyncio.Queue[SourceUpdate | Resolution | Refused] = asyncio.Queue()
+        self._updates: asyncio.Queue[SourceUpdate | Resolution | Fetched | Refused] = asyncio.Queue()
+        self._fetcher = Fetcher(self._updates.put_nowait, local=options.loopback_endpoints)
+        self._wishes_version = 0
         self._on_change = on_change
         self._fallback = fallback
-        self._later: list[SourceUpdate | Resolution | Refused] = []  # what came while something else was awaited
+        self._later: list[
+            SourceUpdate | Resolution | Fetched | Refused
+        ] = []  # what came while something else was awaited
         self._own_certificate: CertificateInfo | None = None
         self._unwritten: dict[ObjectKey, Ingress | None] = {}
         self._unconfirmed: deque[_Step] = deque()
@@ -174,6 +179,7 @@ class ControlPlane:
                 group.create_task(self._watch_loop())
         finally:
             await self._resolver.close()
+            await self._fetcher.close()
             await self.applier.close()
             await client.close()
 
@@ -205,7 +211,7 @@ class ControlPlane:
                 await self._take(items, first)
             first = False
 
-    async def _take(self, items: list[SourceUpdate | Resolution | Refused], first: bool) -> None:
+    async def _take(self, items: list[SourceUpdate | Resolution | Fetched | Refused], first: bool) -> None:
         touched: set[ObjectKey] = set()
         size = 0
         refused = False
@@ -218,6 +224,8 @@ class ControlPlane:
                 touched |= await self._offload(len(item.changes), self.store.apply, item.changes)
             elif isinstance(item, Resolution):
                 touched |= self.store.resolve(item)
+            elif isinstance(item, Fetched):
+                touched |= self.store.take(item)
             else:
                 touched |= self._refuse(item)
                 refused = refused or not item.memory
@@ -332,6 +340,15 @@ class ControlPlane:
         )
         self._resolver.use_ipv6(not self.translator.settings.get(cm.DISABLE_IPV6_DNS))
         self._resolver.want(self.translator.dns_names())
+        self._fetch()
+
+    def _fetch(self) -> None:
+        """Ask for what certificates need now; what no longer one needs is forgotten."""
+        if self._wishes_version != self.translator.wishes_version:
+            self._wishes_version = self.translator.wishes_version
+            wishes = self.translator.wishes()
+            self.store.keep_fetched({wish.key for wish in wishes})
+            self._fetcher.want(wishes)
 
     def take_news(self) -> News:
         """To be called under `lock`, from `on_change`."""

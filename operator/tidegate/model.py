@@ -237,10 +237,15 @@ class Backend(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class KeyPair(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """PEM texts: the chain with the leaf first, and its private key."""
+    """PEM texts: the chain with the leaf first, and its private key.
+
+    `staple` is an OCSP answer in base64 that holds until `staple_until`, seconds since the epoch.
+    """
 
     chain: str
     key: str
+    staple: str = ""
+    staple_until: int = 0
 
 
 class Certificate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -5,11 +5,11 @@ Nothing is interpreted here. `apply` says which keys changed; the translator kno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import TypeVar
 
 from tidegate.findings import ObjectKey
-from tidegate.resources.changes import Change, Resolution
+from tidegate.resources.changes import Change, Fetched, FetchKind, Resolution, fetched_key
 from tidegate.resources.model import (
     ConfigMap,
     Endpoints,
@@ -38,6 +38,7 @@ class Store:
         self._ingresses: dict[ObjectKey, Ingress] = {}
         self._slices: dict[ObjectKey, dict[str, EndpointSlice]] = {}
         self._resolutions: dict[str, Resolution] = {}
+        self._fetched: dict[ObjectKey, Fetched] = {}
         self._pinned: set[ObjectKey] = set()
         self._missing: set[ObjectKey] = set()
 
@@ -66,6 +67,21 @@ class Store:
             return set()
         self._resolutions[resolution.name] = resolution
         return {resolution.key}
+
+    def take(self, fetched: Fetched) -> set[ObjectKey]:
+        """Take over what was fetched; the key when it differs from the last one."""
+        if self._fetched.get(fetched.key) == fetched:
+            return set()
+        self._fetched[fetched.key] = fetched
+        return {fetched.key}
+
+    def fetched(self, kind: FetchKind, fingerprint: str) -> Fetched | None:
+        return self._fetched.get(fetched_key(kind, fingerprint))
+
+    def keep_fetched(self, keys: Set[ObjectKey]) -> None:
+        """Forget what was fetched under other keys."""
+        for key in self._fetched.keys() - keys:
+            del self._fetched[key]
 
     def forget_resolution(self, name: str) -> None:
         self._resolutions.pop(name, None)

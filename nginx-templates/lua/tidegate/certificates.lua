@@ -1,6 +1,7 @@
 -- Certificates by SNI, from data. Parsed pairs are kept, up to a bound; the default certificate is NGINX's own.
 
 local ffi = require "ffi"
+local ocsp = require "ngx.ocsp"
 local ssl = require "ngx.ssl"
 local store = require "tidegate.store"
 
@@ -38,7 +39,7 @@ local function parse_pair(pair)
     C.ERR_clear_error() -- else NGINX would take it for one of the handshake
     return nil, "its key belongs to another certificate"
   end
-  return { chain, key }
+  return { chain, key, pair.staple and ngx.decode_base64(pair.staple), pair.staple_until }
 end
 
 local function parse(record)
@@ -81,6 +82,17 @@ local function by_name(name)
   return found
 end
 
+-- Staples the OCSP answer of the only pair. Of several it is not known yet which one will be shown.
+local function staple(pairs_of)
+  local pair = pairs_of[1]
+  if pair[3] and not pairs_of[2] and pair[4] > ngx.time() then
+    local ok, reason = ocsp.set_ocsp_status_resp(pair[3])
+    if not ok then
+      ngx.log(ngx.ERR, "OCSP answer: ", reason)
+    end
+  end
+end
+
 -- To be run at each handshake.
 function _M.choose()
   store.sync()
@@ -104,6 +116,7 @@ function _M.choose()
       return ngx.exit(ngx.ERROR)
     end
   end
+  staple(chosen)
 end
 
 return _M

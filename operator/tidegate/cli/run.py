@@ -155,6 +155,9 @@ def run(
     disable_svc_external_name: Annotated[
         bool, typer.Option("--disable-svc-external-name", help="Services of type ExternalName have no endpoints.")
     ] = False,
+    enable_ssl_chain_completion: Annotated[
+        bool, typer.Option("--enable-ssl-chain-completion", help="Fetch issuers that chains of certificates lack.")
+    ] = False,
     enable_topology_aware_routing: Annotated[
         bool, typer.Option("--enable-topology-aware-routing", help="Keep to endpoints of this zone where Services ask.")
     ] = False,
@@ -281,6 +284,7 @@ def run(
         deep_inspect=deep_inspect,
         disable_catch_all=disable_catch_all,
         disable_external_name=disable_svc_external_name,
+        complete_chains=enable_ssl_chain_completion,
         loopback_endpoints=False,
         configmap=reference("ConfigMap", configmap, "--configmap"),
         default_backend=reference("Service", default_backend_service, "--default-backend-service"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from tidegate.findings import Finding, ObjectKey
@@ -31,6 +33,38 @@ class Resolution(msgspec.Struct, frozen=True):
     @property
     def key(self) -> ObjectKey:
         return resolution_key(self.name)
+
+
+FetchKind = Literal["issuers", "staple"]
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """Something to be fetched about the first certificate of a chain (PEM): issuers it lacks, or an OCSP answer."""
+
+    kind: FetchKind
+    fingerprint: str
+    chain: str
+
+    @property
+    def key(self) -> ObjectKey:
+        return fetched_key(self.kind, self.fingerprint)
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """What was fetched, and until when it holds: seconds since the epoch, 0 for ever."""
+
+    kind: FetchKind
+    fingerprint: str
+    data: bytes
+    until: int
+
+    @property
+    def key(self) -> ObjectKey:
+        return fetched_key(self.kind, self.fingerprint)
+
+
+def fetched_key(kind: FetchKind, fingerprint: str) -> ObjectKey:
+    return ObjectKey(f"Fetched-{kind}", "", fingerprint)
 
 
 def resolution_key(name: str) -> ObjectKey:

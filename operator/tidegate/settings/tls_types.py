@@ -55,9 +55,6 @@ class TicketKeys:
         return f"TicketKeys({len(self.keys)} keys, {self.secret})"
 
 
-NO_TICKET_KEYS: Final = TicketKeys()
-
-
 def decode_ticket_key(text: bytes) -> bytes | None:
     """A key of 48 or 80 bytes as it is, or in base64; None when it is neither."""
     if len(text) in TICKET_KEY_SIZES:
@@ -71,15 +68,18 @@ def decode_ticket_key(text: bytes) -> bytes | None:
 
 @dataclass(frozen=True)
 class TicketKeyList:
-    """One or more keys in base64, or `namespace/name` of a Secret. What was found is never shown: it may be a key."""
+    """One or more keys in base64, or `namespace/name` of a Secret; None for nothing.
+
+    What was found is never shown: it may be a key.
+    """
 
     @property
     def allowed(self) -> str:
         return "keys of 48 or 80 bytes in base64 with commas between them, or namespace/name of a Secret"
 
-    def parse(self, text: str) -> TicketKeys:
+    def parse(self, text: str) -> TicketKeys | None:
         if not text:
-            return NO_TICKET_KEYS
+            return None
         parts = [part.strip() for part in text.split(",")]
         keys = [decode_ticket_key(part.encode()) if len(part) > 48 else None for part in parts]
         if all(keys):

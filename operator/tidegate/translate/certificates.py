@@ -8,7 +8,7 @@ import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.x509.oid import NameOID, PublicKeyAlgorithmOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID, PublicKeyAlgorithmOID
 
 from tidegate.model import CertificateInfo, KeyPair
 from tidegate.resources.model import Secret
@@ -25,13 +25,18 @@ class InvalidCertificate(ValueError):
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A checked pair; `not_before` and `not_after` are seconds since the epoch."""
+    """A checked pair; `not_before` and `not_after` are seconds since the epoch.
+
+    `incomplete`: the chain ends with a certificate that says where its issuer is. `responder`: it names an OCSP one.
+    """
 
     pair: KeyPair
     names: tuple[str, ...]
     not_before: int
     not_after: int
     info: CertificateInfo
+    incomplete: bool = False
+    responder: bool = False
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:
@@ -74,7 +79,18 @@ def _parse(chain: bytes, key: bytes, secret: str) -> Bundle:
     names = _names(leaf)
     not_after = int(leaf.not_valid_after_utc.timestamp())
     info = describe(leaf, secret)
-    return Bundle(KeyPair(text, private_text), names, int(leaf.not_valid_before_utc.timestamp()), not_after, info)
+    begin, last = int(leaf.not_valid_before_utc.timestamp()), certificates[-1]
+    incomplete = last.issuer != last.subject and _names_place(last, AuthorityInformationAccessOID.CA_ISSUERS)
+    responder = _names_place(leaf, AuthorityInformationAccessOID.OCSP)
+    return Bundle(KeyPair(text, private_text), names, begin, not_after, info, incomplete, responder)
+
+
+def _names_place(certificate: x509.Certificate, kind: x509.ObjectIdentifier) -> bool:
+    try:
+        access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return any(item.access_method == kind for item in access)
 
 
 def describe(leaf: x509.Certificate, secret: str) -> CertificateInfo:

@@ -105,6 +105,8 @@ def _header(text: bytes, position: int) -> tuple[int, int, int]:
 
 def _ticket_keys(settings: GlobalSettings, reader: Reader) -> tuple[PemFile, ...]:
     wanted = settings.get(cm.SSL_SESSION_TICKET_KEY)
+    if wanted is None:
+        return ()
     keys = wanted.keys
     if wanted.secret is not None:
         secret = reader.secret(wanted.secret.namespace, wanted.secret.name)

@@ -31,6 +31,7 @@ from tidegate.model import (
     Stream,
     Verification,
 )
+from tidegate.resources.changes import Wish
 from tidegate.resources.model import Ingress
 from tidegate.settings.resolve import GlobalSettings, read_configmap
 from tidegate.store import Store
@@ -46,6 +47,7 @@ from tidegate.translate.backends import (
 )
 from tidegate.translate.certificates import InvalidCertificate, parse_secret
 from tidegate.translate.client_tls import read_client_tls
+from tidegate.translate.fetched import complete
 from tidegate.translate.global_checks import check_globals
 from tidegate.translate.globals import translate_globals
 from tidegate.translate.header_sets import read_header_sets
@@ -131,6 +133,9 @@ class Translator:
         self._files: Tally[PemFile] = Tally()
         self._global_files: tuple[PemFile, ...] = ()
         self._names: Tally[str] = Tally()
+        self._wishes: Tally[Wish] = Tally()
+        self._default_wishes: tuple[Wish, ...] = ()
+        self.wishes_version = 0  # grows when `wishes` may have changed
         self._findings: Tally[Finding] = Tally()
         self._strays = Strays()
         self._published_hosts: dict[str, Host] = {}
@@ -235,6 +240,10 @@ class Translator:
     def files(self) -> frozenset[PemFile]:
         """The certificates and keys that policies refer to."""
         return frozenset(self._files)
+
+    def wishes(self) -> frozenset[Wish]:
+        """What is to be fetched about certificates."""
+        return frozenset([*self._wishes, *self._default_wishes])
 
     def dns_names(self) -> frozenset[str]:
         """Host names whose addresses are wanted."""
@@ -355,7 +364,9 @@ class Translator:
         if options.default_backend is not None:
             self._update_default_backend(store, options.default_backend)
         if options.default_certificate is not None:
+            wishes = self._default_wishes
             self._update_default_certificate(store, options.default_certificate)
+            self.wishes_version += wishes != self._default_wishes
         return before != (self.globals, self.default_backend, self._settings)
 
     def _update_default_backend(self, store: Store, key: ObjectKey) -> None:
@@ -369,6 +380,7 @@ class Translator:
 
     def _update_default_certificate(self, store: Store, key: ObjectKey) -> None:
         self._default_certificate = self._default_info = None
+        self._default_wishes = ()
         secret = store.secret(key.namespace, key.name)
         message = "the default certificate's Secret is missing"
         if secret is not None:
@@ -377,7 +389,9 @@ class Translator:
             except InvalidCertificate as error:
                 message = str(error)
             else:
-                self._default_certificate = Certificate("_", (bundle.pair,))
+                completed = complete(bundle, self._settings, self.options, Reader(store))
+                self._default_wishes = completed.wishes
+                self._default_certificate = Certificate("_", (completed.bundle.pair,))
                 self._default_info = bundle.info
                 return
         finding = Finding(key, "", Severity.WARNING, "CertificateInvalid", f"{message}; a self-signed one is shown")
@@ -500,6 +514,10 @@ class Translator:
         self._policies |= result.policies if result else {}
         self._policy_users.replace(_policies_of(former), _policies_of(result))
         self._users.replace(former.users if former else (), result.users if result else ())
+        wishes = (former.wishes if former else frozenset(), result.wishes if result else frozenset())
+        if wishes[0] != wishes[1]:
+            self._wishes.replace(*wishes)
+            self.wishes_version += 1
         self._files.replace(former.files if former else (), result.files if result else ())
         self._findings.replace(former.findings if former else (), result.findings if result else ())
         if result is None:

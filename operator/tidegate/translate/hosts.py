@@ -12,6 +12,7 @@ import msgspec
 
 from tidegate.findings import Finding, Severity
 from tidegate.model import CATCH_ALL, Certificate, CertificateInfo, Host, Match, Policy
+from tidegate.resources.changes import Wish
 from tidegate.resources.model import IngressPath
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
@@ -19,7 +20,7 @@ from tidegate.translate.acceptance import Hold, View, brief
 from tidegate.translate.authentication import Users
 from tidegate.translate.backend_tls import tls_of_host
 from tidegate.translate.backends import BackendName, Target, name_of
-from tidegate.translate.certificates import Bundle, InvalidCertificate, covers, parse_secret
+from tidegate.translate.host_certificates import HostCertificates, find_certificates
 from tidegate.translate.passthrough import passthrough_of
 from tidegate.translate.pem import PemFile
 from tidegate.translate.profiles import OwnServer, own_server
@@ -44,6 +45,7 @@ class HostResult(NamedTuple):
     users: frozenset[Users]
     files: frozenset[PemFile]
     certificates: tuple[CertificateInfo, ...]
+    wishes: frozenset[Wish]
     findings: tuple[Finding, ...]
     own: OwnServer
     passthrough: BackendName | None = None
@@ -186,59 +188,8 @@ def _owned(name: str, views: list[View], context: RouteContext) -> tuple[list[Vi
     return [view for view in views if view not in foreign], findings
 
 
-class _Certificates(NamedTuple):
-    """The certificate of a host, and what was found while looking for it."""
-
-    bundle: Bundle | None
-    findings: tuple[Finding, ...]
-
-
-def _bundle(view: View, number: int, secret: str, context: RouteContext) -> Bundle | Finding:
-    namespace = view.ingress.metadata.namespace
-    field = f"spec.tls[{number}].secretName"
-    found = context.reader.secret(namespace, secret)
-    if found is None:
-        message = f"there is no Secret {namespace}/{secret}; the default certificate is shown"
-        return Finding(view.wanted.key, field, Severity.WARNING, "CertificateInvalid", message)
-    try:
-        return parse_secret(found)
-    except InvalidCertificate as error:
-        message = f"Secret {namespace}/{secret}: {error}; the default certificate is shown"
-        return Finding(view.wanted.key, field, Severity.WARNING, "CertificateInvalid", message)
-
-
-def _find_certificate(name: str, views: list[View], context: RouteContext) -> _Certificates:
-    view = next((view for view in views if view.ingress.tls and view.hold is not Hold.NOT_FOUND), None)
-    if view is None or name == CATCH_ALL:
-        return _Certificates(None, ())
-    findings: list[Finding] = []
-    entries = list(enumerate(view.ingress.tls))
-    listed = [(number, tls) for number, tls in entries if name in (host.lower() for host in tls.hosts)]
-    for number, tls in listed[:1] or entries:
-        if not tls.secret_name:
-            continue
-        bundle = _bundle(view, number, tls.secret_name, context)
-        if isinstance(bundle, Finding):
-            findings.append(bundle)
-        elif covers(bundle.names, name):
-            return _Certificates(bundle, tuple(findings))
-        elif listed:
-            names = ", ".join(bundle.names) or "no name"
-            message = f"the certificate is for {names}, not for {name!r}; the default certificate is shown"
-            field = f"spec.tls[{number}].secretName"
-            findings.append(Finding(view.wanted.key, field, Severity.WARNING, "CertificateInvalid", message))
-    if not listed and not findings and any(tls.secret_name for _, tls in entries):
-        message = f"no certificate listed here is for {name!r}; the default certificate is shown"
-        findings.append(Finding(view.wanted.key, "spec.tls", Severity.WARNING, "CertificateInvalid", message))
-    return _Certificates(None, tuple(findings))
-
-
-def _certificate(name: str, bundle: Bundle | None) -> Certificate | None:
-    return Certificate(name, (bundle.pair,)) if bundle is not None and covers(bundle.names, name) else None
-
-
 def _claims(
-    name: str, views: list[View], bundle: Bundle | None, own: OwnServer, context: RouteContext
+    name: str, views: list[View], shown: HostCertificates, own: OwnServer, context: RouteContext
 ) -> tuple[dict[str, Claim], list[Finding]]:
     claims: dict[str, Claim] = {}
     findings: list[Finding] = []
@@ -250,7 +201,7 @@ def _claims(
             message = f"found {alias!r}, supported so far: names and *.wildcards; it is left out"
             findings.append(Finding(owner.ingress.key, field, Severity.WARNING, "NotYetSupported", message))
         elif alias not in (name, CATCH_ALL):
-            certificate = _certificate(alias, bundle)
+            certificate = shown.of(alias)
             record = Host(
                 alias,
                 alias_of=name,
@@ -263,7 +214,7 @@ def _claims(
     if plain and any(view.settings.get(ann.FROM_TO_WWW_REDIRECT) for view in accepted):
         other = name.removeprefix("www.") if name.startswith("www.") else f"www.{name}"
         record = Host(other, redirect_to=name, redirect_status=context.globals.get(cm.HTTP_REDIRECT_CODE))
-        claims.setdefault(other, Claim(record, _certificate(other, bundle)))
+        claims.setdefault(other, Claim(record, shown.of(other)))
     return claims, findings
 
 
@@ -297,8 +248,8 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
         for location in ordered
         for result in _routes(location, patterns, canaries.get((location.path, location.exact)), context)
     ]
-    tls = _find_certificate(name, ordinary, context)
-    certificate = _certificate(name, tls.bundle)
+    shown = find_certificates(name, ordinary, context)
+    certificate = shown.of(name)
     own = own_server(name, ordinary, context)
     routes = tuple(result.route for result in results)
     if own.clients.closed:  # what is closed waits for no configuration
@@ -314,7 +265,7 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
         closed=own.clients.closed,
         client=own.clients.rules,
     )
-    claims, more = _claims(name, ordinary, tls.bundle, own, context)
+    claims, more = _claims(name, ordinary, shown, own, context)
     root = next((locations[key] for key in (ROOT, EXACT_ROOT) if key in locations and locations[key].backend), None)
     passthrough, ordinary_tls = passthrough_of(name, ordinary, root, context)
     findings += [*more, *own.findings, *ordinary_tls]
@@ -326,8 +277,9 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
         frozenset(backend for result in results for backend in result.backends),
         frozenset(result.users for result in results if result.users),
         frozenset([*own.clients.files, *(file for result in results for file in result.files)]),
-        (tls.bundle.info,) if certificate and tls.bundle else (),
-        tuple(foreign + findings) + tls.findings + tuple(item for result in results for item in result.findings),
+        tuple(bundle.info for bundle in shown.bundles),
+        frozenset(shown.wishes),
+        tuple(foreign + findings) + shown.findings + tuple(item for result in results for item in result.findings),
         own,
         passthrough,
     )

@@ -45,6 +45,7 @@ class Options(msgspec.Struct, frozen=True):
     deep_inspect: bool = True
     disable_catch_all: bool = False
     disable_external_name: bool = False
+    complete_chains: bool = False
     loopback_endpoints: bool = True  # whether DNS may send requests to this machine, as on a laptop
     configmap: ObjectKey | None = None
     default_backend: ObjectKey | None = None

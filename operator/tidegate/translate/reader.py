@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from tidegate.findings import ObjectKey
-from tidegate.resources.changes import Resolution, resolution_key
+from tidegate.resources.changes import Fetched, FetchKind, Resolution, fetched_key, resolution_key
 from tidegate.resources.model import ConfigMap, Endpoints, EndpointSlice, Secret, Service
 from tidegate.store import Store, endpoints_key
 
@@ -75,6 +75,10 @@ class Reader:
     def endpoints(self, namespace: str, service: str) -> Endpoints | None:
         self.read.add(endpoints_key(namespace, service))
         return self._store.endpoints(namespace, service)
+
+    def fetched(self, kind: FetchKind, fingerprint: str) -> Fetched | None:
+        self.read.add(fetched_key(kind, fingerprint))
+        return self._store.fetched(kind, fingerprint)
 
     def resolution(self, name: str) -> Resolution | None:
         self.read.add(resolution_key(name))

@@ -7,13 +7,12 @@ from typing import Final
 from tidegate.settings.family import Family
 from tidegate.settings.lists import WordList
 from tidegate.settings.nginx_types import Ciphers, Duration
-from tidegate.settings.setting import Becomes, Scope, Setting, Support
+from tidegate.settings.setting import Becomes, Scope, Setting
 from tidegate.settings.texts import OptionalReference
-from tidegate.settings.tls_types import NO_TICKET_KEYS, Curves, TicketKeyList
+from tidegate.settings.tls_types import Curves, TicketKeyList
 from tidegate.settings.types import Size, WeakBool
 
 _FAMILY: Final = Family("TLS", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL)
-_NOT_YET: Final = Support.NOT_YET
 
 SSL_PROTOCOLS: Final[Setting[tuple[str, ...]]] = _FAMILY.setting(
     "ssl-protocols",
@@ -61,7 +60,7 @@ SSL_SESSION_TICKETS: Final = _FAMILY.setting(
 SSL_SESSION_TICKET_KEY: Final = _FAMILY.setting(
     "ssl-session-ticket-key",
     TicketKeyList(),
-    NO_TICKET_KEYS,
+    None,
     "Keys of tickets, 48 or 80 bytes in base64 each: the first encrypts, all decrypt. Or a Secret that has the "
     "first as ticket.key. Empty: random ones.",
     note="several keys, and a Secret, so that old tickets are still taken while a key changes",
@@ -76,5 +75,8 @@ SSL_REJECT_HANDSHAKE: Final = _FAMILY.setting(
     "Whether a handshake for an unknown name fails instead of showing the default certificate.",
 )
 ENABLE_OCSP: Final = _FAMILY.setting(
-    "enable-ocsp", WeakBool(), False, "Whether handshakes carry a stapled OCSP answer.", support=_NOT_YET
+    "enable-ocsp",
+    WeakBool(),
+    False,
+    "Whether handshakes carry a stapled OCSP answer, which the control plane fetches.",
 )
