@@ -32,6 +32,7 @@ from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.model import CATCH_ALL, CertificateInfo
 from tidegate.render.configuration import PEM_FOLDER, MetricSettings, Runtime
 from tidegate.render.listeners import is_wildcard
+from tidegate.report.expiry import expiry_findings
 from tidegate.report.metrics import RequestMetrics
 from tidegate.resources.changes import Fetched, Resolution, SourceUpdate
 from tidegate.resources.model import Ingress
@@ -50,6 +51,7 @@ T = TypeVar("T")
 
 INLINE = 50  # changes that are translated without leaving the event loop: a few milliseconds
 WATCH_AGENT = 0.5
+LOOK_AT_CERTIFICATES = 600.0  # seconds after which their validity is looked at again
 FIRST_ANSWERS = 3.0  # seconds that the first state waits for DNS
 CHANGES_KEPT = 200
 
@@ -126,6 +128,8 @@ class ControlPlane:
         self.ready = asyncio.Event()
         self.source_findings: tuple[Finding, ...] = ()
         self.refusals: dict[str, Finding] = {}
+        self._expiry_findings: tuple[Finding, ...] = ()
+        self._certificates_changed = asyncio.Event()
         self.changes: deque[ChangeRecord] = deque(maxlen=CHANGES_KEPT)
         self.served_generation: dict[ObjectKey, int] = {}
         metrics = runtime.metrics or MetricSettings()
@@ -177,6 +181,7 @@ class ControlPlane:
                 group.create_task(self._tell())
                 group.create_task(self._drain_metrics())
                 group.create_task(self._watch_loop())
+                group.create_task(self._watch_certificates())
         finally:
             await self._resolver.close()
             await self._fetcher.close()
@@ -341,6 +346,8 @@ class ControlPlane:
         self._resolver.use_ipv6(not self.translator.settings.get(cm.DISABLE_IPV6_DNS))
         self._resolver.want(self.translator.dns_names())
         self._fetch()
+        if delta.certificates or delta.globals_changed or first:
+            self._certificates_changed.set()
 
     def _fetch(self) -> None:
         """Ask for what certificates need now; what no longer one needs is forgotten."""
@@ -365,6 +372,25 @@ class ControlPlane:
             pem = (self.run_dir / "tls" / "default.pem").read_bytes()
             self._own_certificate = describe(x509.load_pem_x509_certificate(pem), "")
         return ((CATCH_ALL, self._own_certificate), *rows)
+
+    @property
+    def own_findings(self) -> tuple[Finding, ...]:
+        """What neither the source nor the translator can know."""
+        return (*self.refusals.values(), *self._expiry_findings)
+
+    async def _watch_certificates(self) -> None:
+        """Tell which certificates are not valid now, or soon no longer."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._certificates_changed.wait(), LOOK_AT_CERTIFICATES)
+            self._certificates_changed.clear()
+            async with self.lock:
+                found = expiry_findings(self.translator.certificate_infos, time.time())
+            if found != self._expiry_findings:
+                for item in sorted(set(found) - set(self._expiry_findings)):
+                    log.warning("%s: %s", item.object, item.message)
+                self._expiry_findings = found
+                self._told.put_nowait(None)
 
     def _is_live(self, namespace: str, name: str) -> bool:
         return ObjectKey("Ingress", namespace, name) in self.translator.views

@@ -266,6 +266,7 @@ class CertificateInfo(msgspec.Struct, frozen=True, gc=False):
     fingerprint: str
     organization: str = ""  # of the issuer
     algorithm: str = ""  # of the public key
+    not_before: int = 0
 
 
 class Directive(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

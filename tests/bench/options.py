@@ -18,6 +18,8 @@ class Options:
     zero_failure_seconds: float = 60
     transfer_mib: int = 1024
     helm_secrets: int = 3000  # of 500 kB
+    certificates: int = 10_000
+    rotations: int = 1000
 
 
 QUICK = Options(
@@ -32,4 +34,6 @@ QUICK = Options(
     zero_failure_seconds=10,
     transfer_mib=64,
     helm_secrets=20,
+    certificates=500,
+    rotations=50,
 )

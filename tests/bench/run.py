@@ -14,6 +14,7 @@ import churn
 import cluster
 import cpu
 import resources
+import tls
 import transfers
 import zero
 from options import QUICK, Options
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "zero-failure": zero.zero_failure,
     "transfers": transfers.transfers,
     "cluster-operator": cluster.operator,
+    "tls": tls.handshakes,
 }
 
 

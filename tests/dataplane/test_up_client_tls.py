@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dataplane import Server
+from authorities import Authority
+from dataplane import Server, until
 from test_up_client_certs import openssl
 from up import Manifest, Up, configmap, ingress, service
 
@@ -55,6 +56,14 @@ def test_a_ticket_is_taken_for_as_long_as_its_key_is_listed(up: Up, tmp_path: Pa
     assert resumes()
     up.apply("settings", in_secret, secret("tickets", ticket_key=second))
     assert not resumes()
+
+
+def test_an_expired_certificate_is_shown_and_told(up: Up) -> None:
+    pair = Authority("old").pair("shop.test", begin=-30, days=-1)
+    up.apply("shop", secret("old", tls_crt=pair.chain.encode(), tls_key=pair.key.encode()))
+    up.apply("tls", ingress("old", "shop.test", "/tls", tls="old"))
+    assert "CN = old" in openssl(up, "shop.test")
+    until(lambda: "the certificate of shop.test expired at" in up.said(), 30)
 
 
 def test_dhe_ciphers_work_once_there_are_parameters(up: Up) -> None:

@@ -210,7 +210,7 @@ class AdminServer:
     async def _findings(self, request: web.Request) -> web.Response:
         control = self._control
         async with control.lock:
-            found = [*control.source_findings, *control.translator.findings(), *control.refusals.values()]
+            found = [*control.source_findings, *control.translator.findings(), *control.own_findings]
         return _json(found)
 
     async def _changes(self, request: web.Request) -> web.Response:
@@ -244,7 +244,7 @@ class AdminServer:
         control, applier = self._control, self._control.applier
         async with control.lock:
             translator = control.translator
-            findings = [*control.source_findings, *translator.findings(), *control.refusals.values()]
+            findings = [*control.source_findings, *translator.findings(), *control.own_findings]
             counts = {
                 "ingresses": len(translator.views),
                 "hosts": len(translator.hosts),

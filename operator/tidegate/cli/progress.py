@@ -75,7 +75,7 @@ class Progress:
         control = self.control
         if control is None:
             return
-        current = {*control.source_findings, *control.translator.findings(), *control.refusals.values()}
+        current = {*control.source_findings, *control.translator.findings(), *control.own_findings}
         fresh = sorted(item for item in current - self._shown if item.severity is not Severity.INFO)
         for item in fresh[:FINDINGS_SHOWN]:
             place = f" ({item.place})" if item.place else ""

@@ -105,6 +105,7 @@ def describe(leaf: x509.Certificate, secret: str) -> CertificateInfo:
         leaf.fingerprint(hashes.SHA256()).hex(),
         str(organization[0].value) if organization else "",
         KEY_ALGORITHMS.get(leaf.public_key_algorithm_oid, leaf.public_key_algorithm_oid.dotted_string),
+        int(leaf.not_valid_before_utc.timestamp()),
     )
 
 

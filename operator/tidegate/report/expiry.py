@@ -1,0 +1,42 @@
+"""Certificates that are not valid now, or soon no longer: they are shown all the same, and this is said about them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+
+from tidegate.findings import Finding, ObjectKey, Severity
+from tidegate.model import CertificateInfo
+
+SOON = 10 * 86400
+
+
+def _when(moment: int) -> str:
+    return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _about(info: CertificateInfo, now: float) -> tuple[str, str] | None:
+    """Reason and words, or nothing."""
+    if info.not_before > now:
+        return "CertificateNotYetValid", f"is valid only from {_when(info.not_before)}"
+    if info.not_after <= now:
+        return "CertificateExpired", f"expired at {_when(info.not_after)}"
+    if info.not_after <= now + SOON:
+        return "CertificateExpiresSoon", f"expires at {_when(info.not_after)}"
+    return None
+
+
+def expiry_findings(certificates: Iterable[tuple[str, CertificateInfo]], now: float) -> tuple[Finding, ...]:
+    """One finding for each Secret; `certificates` are hosts and what they show, `now` seconds since the epoch."""
+    hosts: dict[CertificateInfo, list[str]] = {}
+    for host, info in certificates:
+        if info.secret and _about(info, now):
+            hosts.setdefault(info, []).append(host)
+    found = []
+    for info, names in hosts.items():
+        reason, words = _about(info, now) or ("", "")
+        namespace, _, name = info.secret.partition("/")
+        shown = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        message = f"the certificate of {shown} {words}; it is shown all the same"
+        found.append(Finding(ObjectKey("Secret", namespace, name), "data[tls.crt]", Severity.WARNING, reason, message))
+    return tuple(sorted(found))

@@ -1,0 +1,243 @@
+"""Handshakes with many certificates, beside static NGINX with one; their memory; and certificates that change."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import random
+import socket
+import ssl
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import manifests
+import procfs
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from options import Options
+from report import Figure, bounded, percentile
+from subjects import Backends, StaticNginx, Subject, Tidegate, folder, stop, wait_for
+
+LEAST_RATIO = 0.85
+MOST_MEMORY = 150.0
+MOST_ROTATION = 300.0
+RESUMING = 50  # hosts whose sessions are resumed
+_KEY = ec.generate_private_key(ec.SECP256R1())
+_PEM = serialization.Encoding.PEM
+_KEY_PEM = _KEY.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+def host(number: int) -> str:
+    return f"c{number:05}.tls.test"
+
+
+def _certificate(name: str) -> bytes:
+    """ECDSA, as most are today; all with one key, which is what takes long to make."""
+    now = datetime.datetime.now(datetime.UTC)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(_KEY.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
+        .sign(_KEY, hashes.SHA256())
+        .public_bytes(_PEM)
+    )
+
+
+def _secret(number: int, chain: bytes) -> dict[str, object]:
+    data = {"tls.crt": base64.b64encode(chain).decode(), "tls.key": base64.b64encode(_KEY_PEM).decode()}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": f"c{number}", "namespace": "bench"},
+        "data": data,
+    }
+
+
+def _ingress(number: int) -> dict[str, object]:
+    backend = {"service": {"name": "app00000", "port": {"number": 80}}}
+    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": f"c{number}", "namespace": "bench"},
+        "spec": {
+            "rules": [{"host": host(number), "http": {"paths": paths}}],
+            "tls": [{"hosts": [host(number)], "secretName": f"c{number}"}],
+        },
+    }
+
+
+def _write(path: Path, items: list[dict[str, object]]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    temporary.rename(path)
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # whose sessions Python can resume as often as it likes
+    return context
+
+
+def shake(port: int, context: ssl.SSLContext, name: str, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
+    raw = socket.create_connection(("127.0.0.1", port), 10)
+    return context.wrap_socket(raw, server_hostname=name, session=session)
+
+
+def _full(port: int, names: list[str], seconds: float) -> int:
+    """Full handshakes for names drawn from all, for so long; their number."""
+    context, count, end = _context(), 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        shake(port, context, random.choice(names)).close()
+        count += 1
+    return count
+
+
+def _resumed(port: int, names: list[str], seconds: float) -> int:
+    context, count = _context(), 0
+    sessions = {}
+    for name in names[:RESUMING]:
+        with shake(port, context, name) as first:
+            sessions[name] = first.session
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        name = random.choice(names[:RESUMING])
+        with shake(port, context, name, sessions[name]) as again:
+            assert again.session_reused
+        count += 1
+    return count
+
+
+def _measure(
+    subjects: list[Subject], names: list[str], kind: Callable[[int, list[str], float], int], options: Options
+) -> list[list[float]]:
+    """Handshakes per second of the workers' CPU time, by subject, one for each round."""
+    rates: list[list[float]] = [[] for _ in subjects]
+    for number in range(options.rounds + 1):
+        for place, subject in enumerate(subjects):
+            workers = subject.workers()
+            before = procfs.cpu_seconds(workers)
+            count = kind(subject.tls_port, names, options.round_seconds)
+            if number:  # the first one warms
+                rates[place].append(count / max(0.01, procfs.cpu_seconds(workers) - before))
+    return rates
+
+
+def _memory(tidegate: Tidegate) -> float:
+    """MB of NGINX's processes, what they share counted once."""
+    workers = tidegate.workers()
+    master = int((tidegate.run_dir / "nginx.pid").read_text())
+    return sum(procfs.pss(pid) for pid in [master, *workers])
+
+
+def _rotate(tidegate: Tidegate, names: list[str], count: int) -> tuple[list[float], int, int]:
+    """Milliseconds from a changed file to its certificate being shown; handshakes and failures of a load meanwhile."""
+    end, tally = threading.Event(), [0, 0]
+
+    def load() -> None:
+        context = _context()
+        while not end.is_set():
+            try:
+                shake(tidegate.tls_port, context, random.choice(names)).close()
+                tally[0] += 1
+            except OSError:
+                tally[1] += 1
+
+    thread = threading.Thread(target=load, daemon=True)
+    thread.start()
+    took, context = [], _context()
+    for number in range(count):
+        chain = _certificate(host(number))
+        wanted = ssl.PEM_cert_to_DER_cert(chain.decode())
+        began = time.monotonic()
+        _write(tidegate.folder / f"secret-{number}.json", [_secret(number, chain)])
+        while True:
+            with shake(tidegate.tls_port, context, host(number)) as connection:
+                if connection.getpeercert(binary_form=True) == wanted:
+                    break
+            if time.monotonic() > began + 30:
+                raise AssertionError(f"{host(number)} still shows its former certificate")
+        took.append((time.monotonic() - began) * 1000)
+    end.set()
+    thread.join(30)
+    return took, tally[0], tally[1]
+
+
+def handshakes(options: Options) -> tuple[list[Figure], list[str]]:
+    count, rotations = options.certificates, min(options.rotations, options.certificates)
+    names = [host(number) for number in range(count)]
+    with folder() as place:
+        backends = Backends(place / "backends")
+        apps = manifests.apps(1, backends.ports)
+        pair = place / "one.pem"
+        pair.write_bytes(_certificate("static.tls.test") + _KEY_PEM)
+        pair.chmod(0o644)
+        tidegate = Tidegate(place / "tidegate", apps)
+        static = StaticNginx(place / "static", apps, certificate=pair)
+        subjects: list[Subject] = [tidegate, static]
+        try:
+            for subject in subjects:
+                subject.start()
+            alone = _memory(tidegate)
+            for number in range(rotations):
+                _write(tidegate.folder / f"secret-{number}.json", [_secret(number, _certificate(host(number)))])
+            rest = [_secret(number, _certificate(host(number))) for number in range(rotations, count)]
+            _write(tidegate.folder / "rest.json", rest + [_ingress(number) for number in range(count)])
+
+            def shown() -> bool:
+                with shake(tidegate.tls_port, _context(), names[-1]) as connection:
+                    shown = connection.getpeercert(binary_form=True)
+                return shown is not None and names[-1].encode() in shown
+
+            wait_for("the certificates", shown, 300)
+            figures = []
+            for kind, name in ((_full, "full"), (_resumed, "resumed")):
+                mine, other = _measure(subjects, names, kind, options)
+                ratio = statistics.median(a / b for a, b in zip(mine, other, strict=True))
+                figures.append(
+                    Figure(
+                        f"tls-{name}-handshakes",
+                        round(statistics.median(mine)),
+                        "per CPU second",
+                        "static NGINX with one certificate",
+                        round(statistics.median(other)),
+                        round(ratio, 3),
+                        f"≥ {LEAST_RATIO:g} × static NGINX",
+                        ratio >= LEAST_RATIO,
+                    )
+                )
+            context = _context()
+            for name in names:
+                shake(tidegate.tls_port, context, name).close()
+            before = _memory(tidegate)
+            figures.append(bounded(f"tls-memory-{count}", round(before - alone, 1), "MB more", MOST_MEMORY))
+            took, load, failed = _rotate(tidegate, names, rotations)
+            figures.append(bounded("tls-rotation-p99", round(percentile(took, 0.99), 1), "ms", MOST_ROTATION))
+            figures.append(bounded("tls-rotation-failures", failed, "handshakes", 0))
+            figures.append(
+                bounded("tls-rotation-memory", round(_memory(tidegate) - before, 1), "MB more", MOST_MEMORY / 10)
+            )
+        finally:
+            for subject in subjects:
+                subject.stop()
+            stop(backends.process)
+    notes = [
+        f"{count} ECDSA certificates of as many hosts, names drawn from all; TLS 1.2; {options.rounds} rounds of"
+        f" {options.round_seconds:g} s in which the subjects take turns, one worker each",
+        f"{rotations} certificates rotated one after the other under {load} other handshakes",
+    ]
+    return figures, notes
