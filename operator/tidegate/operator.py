@@ -23,11 +23,12 @@ from tidegate.endpointpools.cluster import ClusterEye, ClusterWriter
 from tidegate.endpointpools.controller import EndpointPools
 from tidegate.endpointpools.guard import Guard, IPNetwork
 from tidegate.endpointpools.source import PooledSource
+from tidegate.endpointpools.verdicts import Happening
 from tidegate.findings import ObjectKey
 from tidegate.kubernetes import kinds
 from tidegate.kubernetes.addresses import Published
 from tidegate.kubernetes.client import Access, ApiError, ForbiddenError, Kubernetes, NotFoundError
-from tidegate.kubernetes.events import Recorder
+from tidegate.kubernetes.events import Note, Recorder
 from tidegate.kubernetes.leader import Election, Role
 from tidegate.kubernetes.status import StatusWriter
 from tidegate.kubernetes.topology import zone_of
@@ -200,12 +201,17 @@ class Operator:
         def serves(namespace: Namespace | None) -> bool:
             return selector is None or (namespace is not None and selector.matches(namespace.metadata.labels))
 
+        def note(owner: ObjectKey, uid: str, happening: Happening) -> None:
+            if self._options.sync_events:
+                self._recorder.note(Note(owner, uid, *happening))
+
         self.pools = EndpointPools(
             ClusterWriter(self._client),
             lambda is_service: Guard(options.allowed, is_service=is_service),
             dns_servers=options.dns_servers,
             leads=lambda: self.leads() and self._eye is not None and self._eye.seen,
             serves=serves,
+            note=note,
         )
         self._eye = ClusterEye(self._client, self.pools, translation.watch_namespace, self._options.pod)
         self.source = PooledSource(self._source, self.pools)

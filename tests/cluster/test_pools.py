@@ -100,6 +100,17 @@ def test_a_pool_is_served_and_deleting_it_removes_slices_and_endpoints(run: Run,
     run.serves("life-pool.test", 503)
 
 
+def events(cluster: ApiServer, name: str) -> set[tuple[str, str]]:
+    """Kind and reason of what was said about the objects of a name."""
+    rows = [row for row in cluster.items("events", "default") if row["involvedObject"]["name"] == name]
+    return {(row["involvedObject"]["kind"], row["reason"]) for row in rows}
+
+
+def test_what_is_wrong_with_an_annotation_is_told_by_an_event(run: Run, cluster: ApiServer) -> None:
+    cluster.apply(service("told", 80, metadata={"annotations": {"tidegate.dev/endpoints": "127.0.0.1"}}))
+    until(lambda: ("Service", "AddressRefused") in events(cluster, "told"), PATIENCE)
+
+
 def test_the_one_line_form_leaves_the_service_as_it_is(run: Run, cluster: ApiServer, a: Server) -> None:
     annotated = service("line", a.port, metadata={"annotations": {"tidegate.dev/endpoints": a.endpoint.address}})
     cluster.apply(annotated, ingress("line", "line-pool.test", backend="line"))
@@ -185,6 +196,7 @@ def test_addresses_that_lend_somebody_elses_place_are_refused(
 def test_a_service_with_a_selector_is_refused(run: Run, cluster: ApiServer) -> None:
     cluster.apply(service("chosen", 80, selector={"app": "chosen"}), pool("chosen", {"address": "192.0.2.1"}))
     becomes(cluster, "chosen", "Accepted", ("False", "ServiceHasSelector"))
+    until(lambda: ("EndpointPool", "ServiceHasSelector") in events(cluster, "chosen"), PATIENCE)
     assert nothing_left(cluster, "chosen")
 
 

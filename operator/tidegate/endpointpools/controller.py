@@ -20,7 +20,7 @@ from tidegate.endpointpools.known import Name, Objects
 from tidegate.endpointpools.layout import Spot, same_endpoints, same_slice
 from tidegate.endpointpools.plan import Answer, Draft, Probe, Wish
 from tidegate.endpointpools.shown import EndpointState, PoolState
-from tidegate.endpointpools.verdicts import findings_of, readiness, status_of
+from tidegate.endpointpools.verdicts import Happening, findings_of, happenings, readiness, status_of
 from tidegate.endpointpools.writers import ForeignError, WriteError, Writer
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.resources.changes import Change, Resolution
@@ -45,7 +45,7 @@ class EndpointPools:
     """See the module. `observe` tells of changes, `run` acts on them while `leads` holds, and sets `news` after that.
 
     `guard` makes the rules for addresses, given what says whether one is that of a Service; `serves` says whether
-    the pools of a namespace count.
+    the pools of a namespace count; `note` hears of what changes for a pool or an annotated Service, by key and UID.
     """
 
     def __init__(
@@ -56,9 +56,10 @@ class EndpointPools:
         dns_servers: Iterable[tuple[str, int]] = (),
         leads: Callable[[], bool] = lambda: True,
         serves: Callable[[Namespace | None], bool] = lambda namespace: True,
+        note: Callable[[ObjectKey, str, Happening], None] = lambda owner, uid, happening: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._writer, self._leads, self._clock = writer, leads, clock
+        self._writer, self._leads, self._note, self._clock = writer, leads, note, clock
         self._objects = Objects(serves)
         self._guard = guard(self._objects.is_cluster_ip)
         self._answers: dict[str, Answer] = {}
@@ -282,11 +283,14 @@ class EndpointPools:
 
     async def _tell(self, state: PoolState) -> None:
         pool = self._objects.pools.get(state.owner)
-        if (self._statuses.get(state.uid) or (pool.status if pool else None)) == state.status:
+        former = self._statuses.get(state.uid) or (pool.status if pool else None)
+        if former == state.status:
             return
         if pool is not None:
             await self._writer.status(pool, state.status)
         self._statuses[state.uid] = state.status
+        for happening in happenings(former, state.status):
+            self._note(state.owner, state.uid, happening)
 
     async def _write(
         self, name: Name, wish: Wish | None, slices: tuple[EndpointSlice, ...], endpoints: Endpoints | None

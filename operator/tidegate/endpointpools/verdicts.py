@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from tidegate.endpointpools.layout import Spot
 from tidegate.endpointpools.plan import Draft, Verdict, Wish
@@ -39,6 +40,28 @@ def status_of(
         since = old.since if old is not None and old.status == status and old.since else now
         conditions.append(Condition(kind, status, verdict.reason, verdict.message, since, wish.generation))
     return PoolStatus(wish.generation, sum(spot.ready for spot in spots), len(spots), tuple(conditions))
+
+
+class Happening(NamedTuple):
+    """Something worth an Event."""
+
+    warning: bool
+    reason: str
+    message: str
+
+
+def happenings(before: PoolStatus | None, now: PoolStatus) -> list[Happening]:
+    """What went wrong or came right between two statuses; of a first one just what is wrong."""
+    former = {item.type: item for item in before.conditions} if before else {}
+    found = []
+    for item in now.conditions:
+        old = former.get(item.type)
+        wrong = (item.status == "False" and item.reason != "NotAccepted") or item.reason == "AddressRefused"
+        if wrong and (old is None or (old.status, old.reason) != (item.status, item.reason)):
+            found.append(Happening(True, item.reason, item.message))
+        elif item.status == "True" and not wrong and old is not None and old.status == "False":
+            found.append(Happening(False, item.reason, item.message))
+    return found
 
 
 def findings_of(wish: Wish, draft: Draft) -> tuple[Finding, ...]:

@@ -11,10 +11,10 @@ from tidegate.endpointpools.decide import Decision, decide
 from tidegate.endpointpools.guard import Guard
 from tidegate.endpointpools.layout import Spot
 from tidegate.endpointpools.plan import Answer, Health, Probe
-from tidegate.endpointpools.verdicts import findings_of, readiness, status_of
+from tidegate.endpointpools.verdicts import findings_of, happenings, readiness, status_of
 from tidegate.findings import ObjectKey
 from tidegate.resources.changes import Change
-from tidegate.resources.model import HealthCheck, Resource, ServicePort
+from tidegate.resources.model import HealthCheck, PoolStatus, Resource, ServicePort
 
 CHECK = HealthCheck("HTTP")
 
@@ -177,6 +177,21 @@ def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
     down = (Spot("192.0.2.1", False),)
     later = status_of(found.wish, found.draft, readiness(found.draft, down, {}), down, first, 200)
     assert [item.since for item in later.conditions] == [100, 100, 200]
+
+
+def test_only_what_goes_wrong_or_comes_right_is_worth_an_event() -> None:
+    found = decided(service(), pool("192.0.2.1"))
+
+    def status(ready: bool, before: PoolStatus | None = None) -> PoolStatus:
+        spots = (Spot("192.0.2.1", ready),)
+        return status_of(found.wish, found.draft, readiness(found.draft, spots, {}), spots, before, 1)
+
+    up, down = status(True), status(False)
+    assert happenings(None, up) == []
+    assert [item.reason for item in happenings(None, down)] == ["NoReadyEndpoints"]
+    assert [(item.warning, item.reason) for item in happenings(up, down)] == [(True, "NoReadyEndpoints")]
+    assert [(item.warning, item.reason) for item in happenings(down, up)] == [(False, "EndpointsReady")]
+    assert happenings(down, down) == []
 
 
 def test_nothing_is_decided_where_nobody_wishes_anything() -> None:
