@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from dataplane import Plane, Server, backend, host, policy, route, running
 from grpc_peers import LIMIT, Echo, grpc_client, grpc_server, unary
-from tidegate.model import BackendTLS, Policy, Upstream
+from tidegate.model import BackendTLS, KeyPair, Policy, Upstream
 from tidegate.render.configuration import PEM_FOLDER
 from tls_peers import pair, tls_server
 
@@ -101,6 +101,19 @@ def test_certificate_of_the_backend_is_verified(
         put(plane, name("a"), server, good, wrong_name, wrong_authority, unverified)
         assert [plane.ask(name("a"), f"/{number}").status for number in range(4)] == [200, 502, 502, 200]
         assert [plane.ask(name("a"), f"/{number}").status for number in range(4)] == [200, 502, 502, 200]
+
+
+def test_no_more_authorities_may_stand_between_than_the_depth_says(
+    planes: Callable[..., Plane], name: Callable[[str], str], tmp_path: Path
+) -> None:
+    leaf = pair("app.internal", "second")
+    between = pair("second", "first", intermediate=True).chain + pair("first", "backends", intermediate=True).chain
+    base = {"verify": True, "trusted": TRUSTED, "name": "app.internal"}
+    shallow, deep = secure(**base, depth=1), secure(**base, depth=2)
+    plane = planes(shallow, deep)
+    with tls_server(tmp_path, shown=KeyPair(leaf.chain + between, leaf.key)) as server:
+        put(plane, name("a"), server, shallow, deep)
+        assert [plane.ask(name("a"), f"/{number}").status for number in range(2)] == [502, 200]
 
 
 def test_backend_is_told_the_name_only_where_asked(

@@ -23,7 +23,7 @@ _KEY_PEM = _KEY.private_bytes(
 
 
 @lru_cache
-def pair(name: str, authority: str) -> KeyPair:
+def pair(name: str, authority: str, *, intermediate: bool = False) -> KeyPair:
     """A certificate for a name by an authority; all share one key. An authority's own is `pair(it, it)`."""
     now = datetime.datetime.now(datetime.UTC)
 
@@ -39,7 +39,7 @@ def pair(name: str, authority: str) -> KeyPair:
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=30))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=name == authority, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=intermediate or name == authority, path_length=None), critical=True)
         .sign(_KEY, hashes.SHA256())
     )
     return KeyPair(certificate.public_bytes(serialization.Encoding.PEM).decode(), _KEY_PEM)
@@ -65,10 +65,14 @@ def tell(request: Request) -> Reply:
 
 @contextmanager
 def tls_server(
-    folder: Path, name: str = "app.internal", clients: bool = False, version: ssl.TLSVersion | None = None
+    folder: Path,
+    name: str = "app.internal",
+    clients: bool = False,
+    version: ssl.TLSVersion | None = None,
+    shown: KeyPair | None = None,
 ) -> Iterator[Server]:
     """A backend that tells about the handshake; with `clients` it wants a certificate from each."""
-    one = pair(name, "backends")
+    one = shown or pair(name, "backends")
     (folder / "backend.pem").write_text(one.chain + one.key)
     (folder / "clients.pem").write_text(pair("clients", "clients").chain)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
