@@ -20,6 +20,7 @@ from dataplane import (
     trusting_context,
 )
 from tidegate.model import Certificate, Globals, KeyPair
+from tidegate.render.configuration import MIB, Capacity
 
 ECHO = "ns/echo:80"
 
@@ -193,3 +194,15 @@ def test_session_is_resumed(plane: Plane, name: Callable[[str], str]) -> None:
         with context.wrap_socket(raw, server_hostname=name("a"), session=session) as sock:
             assert sock.session_reused == reused
             session = sock.session
+
+
+def test_more_certificates_than_are_kept_parsed_are_all_shown(new_plane: Callable[..., Plane]) -> None:
+    names = [f"h{number}.test" for number in range(40)]
+    pairs = {name: self_signed(name) for name in names}
+    plane = new_plane(capacity=Capacity(data=8 * MIB, metrics=2 * MIB, certificates=8))
+    plane.put(*(certificate(name, pair) for name, pair in pairs.items()))
+    for name in [*names, *names[:3], *reversed(names)]:
+        assert serial(plane, name) == serial_of(pairs[name])
+    changed = self_signed(names[0])
+    plane.put(certificate(names[0], changed))
+    assert serial(plane, names[0]) == serial_of(changed)

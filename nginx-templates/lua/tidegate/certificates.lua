@@ -15,7 +15,7 @@ int X509_check_private_key(const void *certificate, const void *key);
 void ERR_clear_error(void);
 ]]
 
-local PARSED_KEPT = 2000
+local half_kept = 1000
 
 local _M = {}
 
@@ -23,6 +23,7 @@ local reject_unknown = false
 
 function _M.configure(given)
   reject_unknown = given.reject_unknown
+  half_kept = math.ceil(given.kept / 2)
 end
 
 local function parse_pair(pair)
@@ -56,15 +57,18 @@ local function parse(record)
 end
 
 local function lookup(name)
-  local known = store.certificates[name]
-  if known then
-    return known
-  end
-  local record = store.certificate_record(name)
-  local parsed = record and parse(record)
+  local parsed = store.certificates[name]
   if parsed then
-    if store.certificate_count >= PARSED_KEPT then
-      store.certificates, store.certificate_count = {}, 0
+    return parsed
+  end
+  parsed = store.older_certificates[name]
+  if not parsed then
+    local record = store.certificate_record(name)
+    parsed = record and parse(record)
+  end
+  if parsed then -- what is asked for moves to the young half; when that is full the old one goes
+    if store.certificate_count >= half_kept then
+      store.older_certificates, store.certificates, store.certificate_count = store.certificates, {}, 0
     end
     store.certificates[name] = parsed
     store.certificate_count = store.certificate_count + 1

@@ -17,7 +17,7 @@ local LOG_KEPT = 512 -- transactions of which the changed keys are remembered
 local EPOCH = 2 ^ 32
 local HOST, BACKEND, CERTIFICATE = byte("h"), byte("b"), byte("c")
 
-local _M = { certificates = {}, certificate_count = 0 }
+local _M = { certificates = {}, older_certificates = {}, certificate_count = 0 }
 
 local version = -1
 local hosts, backends, globals = {}, {}, nil
@@ -49,7 +49,7 @@ local function forget_everything()
     host:release()
   end
   hosts, backends, globals = {}, {}, nil
-  _M.certificates, _M.certificate_count = {}, 0
+  _M.certificates, _M.older_certificates, _M.certificate_count = {}, {}, 0
 end
 
 local function forget(key)
@@ -67,6 +67,7 @@ local function forget(key)
       _M.certificates[name] = nil
       _M.certificate_count = _M.certificate_count - 1
     end
+    _M.older_certificates[name] = nil
   elseif key == "n:globals" then
     globals = nil
   end

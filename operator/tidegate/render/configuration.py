@@ -50,6 +50,7 @@ GEOIP2 = "ngx_http_geoip2_module.so"
 BROTLI = "ngx_http_brotli_filter_module.so"
 HEADERS_MORE = "ngx_http_headers_more_filter_module.so"
 MIB = 1024 * 1024
+LEAST_PARSED = 500  # certificates that each worker may keep parsed
 PEM_FOLDER = "tls/backends"  # below the run directory: certificates and keys that policies name
 ZONE_NODE = 128  # bytes that one client takes in a limit zone (NGINX's slab for a key of up to 40 bytes)
 
@@ -238,10 +239,15 @@ def rate_zone(limit: RateLimit, megabytes: int) -> Zone:
 
 @dataclass(frozen=True)
 class Capacity:
-    """Sizes of shared memory, bytes."""
+    """Sizes of shared memory, bytes; and how much workers may keep of what is in it."""
 
     data: int = 32 * MIB
     metrics: int = 16 * MIB
+    certificates: int = 8000  # that all workers together keep parsed, of about 14 kB each
+
+    def parsed_by(self, workers: int) -> int:
+        """Certificates that one worker keeps parsed."""
+        return max(min(LEAST_PARSED, self.certificates), self.certificates // workers)
 
 
 class Configuration:
@@ -430,7 +436,10 @@ class Configuration:
                 },
                 "metrics": self.runtime.metrics or MetricSettings(),
                 **self._peers,
-                "certificates": {"reject_unknown": settings.ssl_reject_handshake},
+                "certificates": {
+                    "reject_unknown": settings.ssl_reject_handshake,
+                    "kept": self.capacity.parsed_by(self.workers),
+                },
                 **({"own": self.runtime.own} if self.runtime.own else {}),
                 "blocked": {
                     "networks": settings.blocked_networks,
