@@ -4,7 +4,7 @@
 # With kind, helm, kubectl and docker on PATH it is a stock kind cluster. Where one of them is missing and no registry can be
 # reached, all is built from Debian packages and Go modules (tests/e2e/testcluster): 8 to 15 minutes once, as root on Debian 12.
 #   scripts/e2e.sh [PYTEST_ARGUMENT...]
-#   KEEP=1 leaves the cluster; CLUSTER=name names it; CLUSTER_KIND=stock|built decides
+#   KEEP=1 leaves the cluster; CLUSTER=name names it; CLUSTER_FROM=stock|built decides
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -20,11 +20,11 @@ missing=()
 for program in kind helm kubectl docker; do
     command -v "$program" >/dev/null || missing+=("$program")
 done
-kind=${CLUSTER_KIND:-}
-[[ -n $kind ]] || { ((${#missing[@]})) && kind=built || kind=stock; }
+from=${CLUSTER_FROM:-}
+[[ -n $from ]] || { ((${#missing[@]})) && from=built || from=stock; }
 
 how="Get docker from your distribution, kind with 'go install sigs.k8s.io/kind@latest', helm and kubectl from their projects' releases."
-if [[ $kind == stock ]]; then
+if [[ $from == stock ]]; then
     ((${#missing[@]} == 0)) || die "missing: ${missing[*]}. $how"
 else
     reasons=()
@@ -40,7 +40,7 @@ finish() {
     local status=$?
     trap - EXIT INT TERM
     if [[ -z ${KEEP:-} ]]; then
-        if [[ $kind == stock ]]; then
+        if [[ $from == stock ]]; then
             kind delete cluster --name "$name" >/dev/null 2>&1 || true
         else
             "$testcluster/down" "$name" >/dev/null 2>&1 || true
@@ -53,7 +53,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-if [[ $kind == stock ]]; then
+if [[ $from == stock ]]; then
     scripts/image.sh "$image"
     note "making a kind cluster"
     export KUBECONFIG=$work/kubeconfig

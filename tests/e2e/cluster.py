@@ -126,8 +126,11 @@ def admin(pod: Manifest, path: str) -> Any:
     return json.loads(inside(pod, "operator", f'/opt/tidegate/bin/python -c "{program}"'))
 
 
-def eventually(what: Callable[[], Any], why: str = "") -> Any:
-    return until(what, PATIENCE, why)
+def eventually(what: Callable[[], Any], why: str | Callable[[], str] = "") -> Any:
+    try:
+        return until(what, PATIENCE, "" if callable(why) else why)
+    except AssertionError as error:
+        raise AssertionError(f"{error} {why()}" if callable(why) else str(error)) from None
 
 
 # -- manifests ---------------------------------------------------------------------------------------------------------
