@@ -498,6 +498,7 @@ class StreamSettings(msgspec.Struct, frozen=True, gc=False):
     next_upstream_timeout: int = 600_000
     tries: int = 3  # 0: no limit
     responses: int = 1
+    proxy_header_timeout: int = 5000  # how long the front of TLS passthrough waits for a PROXY line
     access_log: str = ""  # a path or a syslog server; empty: none
     access_log_parameters: tuple[str, ...] = ()
     log_format: str = ""

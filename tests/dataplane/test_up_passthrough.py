@@ -124,6 +124,13 @@ def test_the_proxy_line_of_a_load_balancer_is_passed_on(start: Start, secure: Se
         assert client.ask(HOSTS["through"]).seen.backend == "secure"
 
 
+def test_a_proxy_line_that_does_not_come_ends_the_connection_in_the_time_that_is_said(start: Start) -> None:
+    data = {"use_proxy_protocol": "true", "proxy_protocol_header_timeout": "200ms"}
+    up = start(configmap(**data), service("secure"), passed())
+    with socket.create_connection(("127.0.0.1", up.https), 15) as waiting:  # NGINX's own limit is twice that
+        assert waiting.recv(1) == b""
+
+
 def test_hosts_and_endpoints_change_without_reload_and_open_sessions_go_on(
     start: Start, secure: Server, plain: Server, tmp_path: Path
 ) -> None:

@@ -92,6 +92,7 @@ def stream_settings(settings: GlobalSettings, options: Options) -> StreamSetting
         next_upstream_timeout=get(cm.PROXY_STREAM_NEXT_UPSTREAM_TIMEOUT),
         tries=get(cm.PROXY_STREAM_NEXT_UPSTREAM_TRIES),
         responses=get(cm.PROXY_STREAM_RESPONSES),
+        proxy_header_timeout=min(max(1, get(cm.PROXY_PROTOCOL_HEADER_TIMEOUT)), 2**31 - 1),
         access_log=stream_log(settings, options),
         access_log_parameters=access_log_parameters(settings, stream_log(settings, options)),
         log_format=get(cm.LOG_FORMAT_STREAM),

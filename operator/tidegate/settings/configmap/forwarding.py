@@ -7,12 +7,11 @@ from typing import Final
 from tidegate.settings.family import Family
 from tidegate.settings.lists import CidrList
 from tidegate.settings.nginx_types import GoDuration
-from tidegate.settings.setting import Becomes, OnInvalid, Scope, Support
+from tidegate.settings.setting import Becomes, OnInvalid, Scope
 from tidegate.settings.texts import HeaderName, OptionalReference
 from tidegate.settings.types import WeakBool
 
 _FAMILY: Final = Family("Forwarded headers", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL)
-_NOT_YET: Final = Support.NOT_YET
 
 USE_FORWARDED_HEADERS: Final = _FAMILY.setting(
     "use-forwarded-headers",
@@ -64,7 +63,6 @@ PROXY_PROTOCOL_HEADER_TIMEOUT: Final = _FAMILY.setting(
     GoDuration(),
     5000,
     "Milliseconds to wait for the PROXY line where TLS is passed through.",
-    support=_NOT_YET,
 )
 GENERATE_REQUEST_ID: Final = _FAMILY.setting(
     "generate-request-id", WeakBool(), True, "Whether a request without X-Request-ID gets a random one."
