@@ -39,6 +39,10 @@ test: setup  ## every test that needs no container engine
 	@scripts/kube-programs.sh
 	@$(BIN)/pytest -n 2 $(ARGS)
 
+.PHONY: e2e
+e2e: setup  ## the chart in a kind cluster: installed, driven, rolled, killed, upgraded, uninstalled
+	@scripts/e2e.sh $(ARGS)
+
 .PHONY: bench
 bench: setup  ## benchmarks beside their peers; ONLY=name runs one
 	@$(BIN)/python tests/bench/run.py $(if $(ONLY),--only $(ONLY))

@@ -409,7 +409,7 @@ class Load:
             if answer.status == 200:
                 self.good += 1
             else:
-                self.failures.append(str(answer.status))
+                self.failures.append(f"{answer.status} at {time.strftime('%H:%M:%S')}")
             if not kept or answer.will_close:
                 connection.close()
                 connection = None

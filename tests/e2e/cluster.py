@@ -126,6 +126,18 @@ def admin(pod: Manifest, path: str) -> Any:
     return json.loads(inside(pod, "operator", f'/opt/tidegate/bin/python -c "{program}"'))
 
 
+def said() -> str:
+    """What happened lately: the pods' messages without their access logs, and the events of the shop."""
+    lines = []
+    for pod in json.loads(kubectl("-n", NAMESPACE, "get", "pods", "-o", "json"))["items"]:
+        name = pod["metadata"]["name"]
+        for container in ("operator", "nginx"):
+            text = kubectl("-n", NAMESPACE, "logs", name, "-c", container, "--tail=300", check=False)
+            lines += [f"== {name} {container}", *[line for line in text.splitlines() if "HTTP/1.1" not in line][-60:]]
+    lines += ["== events", kubectl("-n", SHOP, "get", "events", "--sort-by=.lastTimestamp", check=False)[-6000:]]
+    return "\n".join(lines)
+
+
 def eventually(what: Callable[[], Any], why: str | Callable[[], str] = "") -> Any:
     try:
         return until(what, PATIENCE, "" if callable(why) else why)
@@ -146,7 +158,13 @@ def backend(name: str = "echo", replicas: int = 2) -> list[Manifest]:
         "command": ["/opt/tidegate/bin/python", "/code/backend.py"],
         "env": [{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
         "ports": [{"containerPort": 8080}],
-        "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
+        # generous, for the machine may be busy: a backend that flaps would be a failure of nobody's
+        "readinessProbe": {
+            "httpGet": {"path": "/", "port": 8080},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+            "failureThreshold": 10,
+        },
         "volumeMounts": [{"name": "code", "mountPath": "/code"}],
     }
     return [

@@ -47,17 +47,9 @@ def outside() -> Iterator[Outside]:
     kubectl("create", "namespace", SHOP)
     before.update(objects())
     helm("install", replicaCount=2)
-    try:
-        apply(*backend(), ingress("shop", HOST))
-        kubectl("-n", SHOP, "rollout", "status", "deployment/echo", "--timeout=120s")
-        yield Outside()
-    finally:
-        for one in pods():
-            name = one["metadata"]["name"]
-            for container in ("operator", "nginx"):
-                print(f"== {name} {container}")
-                said = kubectl("-n", NAMESPACE, "logs", name, "-c", container, "--tail=60", check=False)
-                print("\n".join(line for line in said.splitlines() if "HTTP/1.1" not in line))
+    apply(*backend(), ingress("shop", HOST))
+    kubectl("-n", SHOP, "rollout", "status", "deployment/echo", "--timeout=120s")
+    yield Outside()
 
 
 def test_an_ingress_is_served_to_clients_outside_and_gets_its_address_and_an_event(outside: Outside) -> None:
