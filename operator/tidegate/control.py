@@ -34,6 +34,7 @@ from tidegate.render.configuration import PEM_FOLDER, MetricSettings, Runtime
 from tidegate.render.listeners import is_wildcard
 from tidegate.report.expiry import expiry_findings
 from tidegate.report.metrics import RequestMetrics
+from tidegate.report.otlp import Collector, SpanExporter
 from tidegate.resources.changes import Fetched, Resolution, SourceUpdate
 from tidegate.resources.model import Ingress
 from tidegate.settings import configmap as cm
@@ -180,6 +181,7 @@ class ControlPlane:
                 group.create_task(self._watch_agent())
                 group.create_task(self._tell())
                 group.create_task(self._drain_metrics())
+                group.create_task(SpanExporter(self._collector, self._spans).run())
                 group.create_task(self._watch_loop())
                 group.create_task(self._watch_certificates())
         finally:
@@ -480,6 +482,24 @@ class ControlPlane:
         finally:
             await client.close()
         return status.instance, status.restarts
+
+    def _collector(self) -> Collector:
+        """Who takes spans, as the ConfigMap says now."""
+        get = self.translator.settings.get
+        return Collector(
+            host=get(cm.OTLP_COLLECTOR_HOST),
+            port=get(cm.OTLP_COLLECTOR_PORT),
+            service=get(cm.OTEL_SERVICE_NAME),
+            delay=get(cm.OTEL_SCHEDULE_DELAY_MILLIS) / 1000,
+            batch=get(cm.OTEL_MAX_EXPORT_BATCH_SIZE),
+            queue=get(cm.OTEL_MAX_QUEUESIZE),
+        )
+
+    async def _spans(self) -> bytes:
+        with contextlib.suppress(DataPlaneError):
+            if self.applier is not None and self.ready.is_set():
+                return await self.applier.plane.spans()
+        return b""
 
     async def _drain_metrics(self) -> None:
         while True:

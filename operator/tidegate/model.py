@@ -154,6 +154,13 @@ class Labels(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     path: str = ""
 
 
+class Trace(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A route that is traced. `distrust`: a client's trace is not continued; `name`: of its spans."""
+
+    distrust: bool = False
+    name: str = ""
+
+
 class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One location of a host. Durations are seconds, sizes bytes; `policy` is a digest, empty for the default one."""
 
@@ -189,6 +196,7 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     fallback: str = ""  # backend asked when the own one has no endpoint
     error_backend: str = ""  # backend that answers intercepted errors
     intercepts: bool = False  # the policy replaces some statuses
+    trace: Trace | None = None
     snippet: bool = False  # lines of the policy run before redirects, rewrites and the choice of an endpoint
 
 
@@ -359,12 +367,14 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     """How an authentication service is asked, as far as that is configuration.
 
     `headers` are set on the question, their values may have variables. Without `kept` connections in clear text
-    are kept like those to any backend, and TLS ones are not.
+    are kept like those to any backend, and TLS ones are not. `common_snippet`: the lines of the global settings count.
     """
 
     tls: bool = False
     headers: tuple[tuple[str, str], ...] = ()
     kept: KeptConnections | None = None
+    snippet: tuple[Directive, ...] = ()
+    common_snippet: bool = False
 
     @property
     def digest(self) -> str:
@@ -505,6 +515,20 @@ class StreamSettings(msgspec.Struct, frozen=True, gc=False):
     snippet: tuple[Directive, ...] = ()
 
 
+Sampler = Literal["AlwaysOn", "AlwaysOff", "TraceIdRatioBased"]
+
+
+class Tracing(msgspec.Struct, frozen=True, gc=False):
+    """How what is traced is sampled and named; `export`: whether somebody takes spans, of which `most` may wait."""
+
+    sampler: Sampler = "AlwaysOn"
+    ratio: float = 0.01
+    parent_based: bool = True
+    name: tuple[str, ...] = ()  # of literals and, with a leading `$`, variables; empty: the path of the route
+    export: bool = False
+    most: int = 2048
+
+
 class Globals(msgspec.Struct, frozen=True, gc=False):
     """What holds for every route. Sizes are bytes, durations seconds; a change of one of these is one reload."""
 
@@ -594,7 +618,9 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     http_snippet: tuple[Directive, ...] = ()
     server_snippet: tuple[Directive, ...] = ()
     location_snippet: tuple[Directive, ...] = ()
+    auth_snippet: tuple[Directive, ...] = ()  # of questions to the global authentication service
     firewall: Firewall | None = None  # of requests that nobody's route takes
+    tracing: Tracing = Tracing()
     firewall_rules: str = ""  # in place of the recommended ones where a firewall is `common`
 
 

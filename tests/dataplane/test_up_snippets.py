@@ -243,3 +243,34 @@ def test_a_global_snippet_that_nginx_refuses_leaves_the_settings_before_in_force
     assert any("no_such_directive" in item["message"] for item in up.api("findings"))
     assert up.ingress("plain")["state"] == "applied"
     assert up.backend_of("plain.test") == "echo"
+
+
+# -- the question to an authentication service -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def guard(up: Up) -> Iterator[Server]:
+    with Server("guard") as server:
+        yield server
+
+
+def test_an_auth_snippet_stands_where_the_service_is_asked(up: Up, guard: Server) -> None:
+    snippet = "proxy_set_header X-Mine $host; if ($http_x_no) { return 403; }"
+    url = f"http://127.0.0.1:{guard.port}/check"
+    up.apply("shop", ingress("shop", "shop.test", auth_url=url, auth_snippet=snippet, auth_response_headers="X-None"))
+    assert [up.get("shop.test", headers=more)[0] for more in ({}, {"X-No": "1"})] == [200, 403]
+    assert guard.requests[-1].header("X-Mine") == "shop.test"
+
+
+def test_an_auth_snippet_that_nginx_refuses_rejects_its_own_ingress_only(up: Up, guard: Server) -> None:
+    url = f"http://127.0.0.1:{guard.port}/check"
+    bad = ingress("bad", "bad.test", auth_url=url, auth_snippet="no_such_directive on;")
+    up.apply("batch", bad, ingress("good", "good.test", auth_url=url))
+    assert (up.ingress("bad")["state"], up.ingress("good")["state"]) == ("rejected", "applied")
+
+
+def test_the_global_auth_snippet_is_for_the_global_service(up: Up, guard: Server) -> None:
+    url = f"http://127.0.0.1:{guard.port}/all"
+    up.apply("settings", configmap(**ALLOWED, global_auth_url=url, global_auth_snippet="proxy_set_header X-All 1;"))
+    assert up.get("plain.test")[0] == 200
+    assert (guard.requests[-1].target, guard.requests[-1].header("X-All")) == ("/all", "1")

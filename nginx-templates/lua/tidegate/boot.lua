@@ -50,6 +50,7 @@ function _M.start(text)
   if settings.own then
     require("tidegate.backend").configure(settings.own)
   end
+  require("tidegate.tracing").configure(settings.tracing)
   -- for the phases that every request runs through, where `require` would be a call into C each time
   local rewrite = require("tidegate.block").guard(router.rewrite, settings.blocked)
   if settings.peers then -- before all else: who the client is
@@ -76,10 +77,12 @@ function _M.start_worker()
   math.randomseed(ngx.worker.pid() * 7919 + math.floor(ngx.now() * 1000))
   register:set(settings.generation .. ":" .. ngx.worker.id(), ngx.worker.pid())
   require("tidegate.metrics").start()
+  require("tidegate.tracing").start_worker()
 end
 
 function _M.stop_worker()
   require("tidegate.metrics").flush()
+  require("tidegate.tracing").stop_worker()
 end
 
 function _M.generation()

@@ -41,7 +41,7 @@ local function drop(key)
     active[key] = nil
     context.host, context.route, context.backend, context.endpoint = nil, nil, nil, nil
     context.exit, context.tries, context.sticky_key, context.error_code, context.inside = nil, nil, nil, nil, nil
-    context.canary, context.failed, context.affinity = nil, nil, nil
+    context.canary, context.failed, context.affinity, context.trace = nil, nil, nil, nil
     free_count = free_count + 1
     free[free_count] = context
   end

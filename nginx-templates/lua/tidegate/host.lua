@@ -77,7 +77,7 @@ local function prepare(route, host)
   route.plain = not (
     route.status or route.refused or route.redirect or route.tls_redirect or route.rewrite or route.canary
     or route.affinity or route.snippet or route.limit_scope or route.auth or route.upstream_host or route.access
-    or route.digest_auth
+    or route.digest_auth or route.trace
     or route.external or route.mirror or route.cors or route.headers
   )
 end

@@ -8,6 +8,7 @@ local calls = require "tidegate.calls"
 local contexts = require "tidegate.context"
 local ewma = require "tidegate.ewma"
 local ffi = require "ffi"
+local tracing = require "tidegate.tracing"
 
 local concat, floor, format = table.concat, math.floor, string.format
 local ngx = ngx
@@ -176,6 +177,9 @@ function _M.log()
   local backend = context.backend
   if backend and backend.algorithm == "ewma" and context.tries then
     ewma.ended(context.endpoint)
+  end
+  if context.trace then
+    tracing.finish(context)
   end
   contexts.release()
 end

@@ -17,6 +17,7 @@ local networks = require "tidegate.networks"
 local peers = require "tidegate.peers"
 local regex = require "tidegate.regex"
 local store = require "tidegate.store"
+local tracing = require "tidegate.tracing"
 
 local find, sub, gsub, byte, match = string.find, string.sub, string.gsub, string.byte, string.match
 local tonumber = tonumber
@@ -417,6 +418,9 @@ end
 
 -- Steps of a route that is more than a plain proxy. Returns true when the request has ended.
 local function special(context, route, name, uri)
+  if route.trace then
+    tracing.start(context, route)
+  end
   if route.status then
     leave_bare(context, route.status)
     return true

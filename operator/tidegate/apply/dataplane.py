@@ -112,6 +112,10 @@ class DataPlane:
             position = line_end + 1 + length
         return blocks
 
+    async def spans(self) -> bytes:
+        """Spans that were handed over since the last call, a block each line."""
+        return await self._get("/spans")
+
     async def connections(self) -> str:
         """NGINX's own counters, as its stub_status module writes them."""
         return (await self._get("/connections")).decode()

@@ -436,6 +436,7 @@ class Configuration:
                 },
                 "metrics": self.runtime.metrics or MetricSettings(),
                 **self._peers,
+                "tracing": self._tracing,
                 "certificates": {
                     "reject_unknown": settings.ssl_reject_handshake,
                     "kept": self.capacity.parsed_by(self.workers),
@@ -498,6 +499,16 @@ class Configuration:
         name = "Strict-Transport-Security"
         hidden = {row: (Directive(row, (name,)),) for row in (f"{module}_hide_header" for module in MODULES.values())}
         return {"add_header": (Directive("add_header", (name, "$hsts", "always")), *told), **hidden}
+
+    def question_snippet(self, question: QuestionLocation) -> tuple[Directive, ...]:
+        """The lines of the location of a question."""
+        asked = question.question
+        return (*asked.snippet, *(self.settings.auth_snippet if asked.common_snippet else ()))
+
+    @property
+    def _tracing(self) -> dict[str, object]:
+        given: dict[str, object] = msgspec.to_builtins(self.settings.tracing)
+        return {name: value for name, value in given.items() if name != "name" or value}
 
     # -- firewall -----------------------------------------------------------------------------------------------
 

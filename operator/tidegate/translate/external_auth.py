@@ -8,7 +8,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from tidegate.model import ExternalAuth, KeptConnections, Question
+from tidegate.model import Directive, ExternalAuth, KeptConnections, Question
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
@@ -62,6 +62,8 @@ class _Wish(NamedTuple):
     always_set_cookie: bool
     headers: ObjectRef | None = None
     kept: tuple[int, int, int] = (0, 0, 0)  # connections, requests, seconds
+    snippet: tuple[Directive, ...] = ()
+    common_snippet: bool = False
 
 
 def _of_ingress(settings: IngressSettings) -> _Wish | None:
@@ -85,6 +87,7 @@ def _of_ingress(settings: IngressSettings) -> _Wish | None:
             settings.get(ann.AUTH_KEEPALIVE_REQUESTS),
             settings.get(ann.AUTH_KEEPALIVE_TIMEOUT),
         ),
+        snippet=settings.get(ann.AUTH_SNIPPET),
     )
 
 
@@ -103,6 +106,7 @@ def _of_configmap(globals_: GlobalSettings) -> _Wish | None:
         cache_key=globals_.get(cm.GLOBAL_AUTH_CACHE_KEY),
         cache_durations=globals_.get(cm.GLOBAL_AUTH_CACHE_DURATION),
         always_set_cookie=globals_.get(cm.GLOBAL_AUTH_ALWAYS_SET_COOKIE),
+        common_snippet=bool(globals_.get(cm.GLOBAL_AUTH_SNIPPET)),
     )
 
 
@@ -242,7 +246,13 @@ def external_auth(settings: IngressSettings, globals_: GlobalSettings, place: Pl
         return None
     tls, target, uri = _target(wish, place.host)
     _check_answers(wish)
-    question = Question(tls, _headers(wish.headers, place.namespace, globals_, reader), _kept(wish, target))
+    question = Question(
+        tls,
+        _headers(wish.headers, place.namespace, globals_, reader),
+        _kept(wish, target),
+        wish.snippet,
+        wish.common_snippet,
+    )
     cached = bool(wish.cache_key)
     auth = ExternalAuth(
         backend=str(target),

@@ -9,6 +9,7 @@ from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings
 from tidegate.settings.setting import AnySetting
 from tidegate.translate.options import BROTLI, GEOIP2, HEADERS_MORE, Options
+from tidegate.translate.tracing import tracing_faults
 
 
 def about(settings: GlobalSettings, setting: AnySetting, reason: str, message: str) -> Finding:
@@ -41,6 +42,8 @@ def _findings(settings: GlobalSettings, options: Options) -> Iterator[Finding]:
     elif settings.get(cm.USE_GEOIP2) and options.geo_databases == ():
         message = f"there is no database in {options.geo_folder}; mount one and start again. Its variables are empty"
         yield about(settings, cm.USE_GEOIP2, "NotFound", message)
+    for setting, message in tracing_faults(settings):
+        yield about(settings, setting, "Incomplete", message)
     limit = options.nginx.open_files
     if 0 < limit < settings.get(cm.MAX_WORKER_OPEN_FILES):
         yield about(settings, cm.MAX_WORKER_OPEN_FILES, "NoEffect", f"the system allows {limit}, which is used")

@@ -20,6 +20,7 @@ from tidegate.translate.logs import (
     stream_log,
 )
 from tidegate.translate.options import GEOIP2, HEADERS_MORE, Options
+from tidegate.translate.tracing import tracing_of
 
 
 def next_upstream(conditions: tuple[str, ...], settings: GlobalSettings) -> tuple[str, ...]:
@@ -224,6 +225,8 @@ def translate_globals(
         http_snippet=get(cm.HTTP_SNIPPET),
         server_snippet=get(cm.SERVER_SNIPPET),
         location_snippet=get(cm.LOCATION_SNIPPET),
+        auth_snippet=get(cm.GLOBAL_AUTH_SNIPPET),
         firewall=usable_firewall(settings, options.nginx),
         firewall_rules=global_rules(settings),
+        tracing=tracing_of(settings),
     )

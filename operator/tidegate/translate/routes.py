@@ -42,6 +42,7 @@ from tidegate.translate.options import Options
 from tidegate.translate.pem import PemFile
 from tidegate.translate.reader import Reader
 from tidegate.translate.snippets import with_snippets
+from tidegate.translate.tracing import trace_of
 from tidegate.translate.upstreams import UpstreamResult, upstream_of
 
 MOST_CONNECTIONS = 65535  # NGINX knows no higher limit
@@ -332,6 +333,7 @@ def build_route(
         fallback=str(fallback) if fallback and location.backend else "",
         error_backend=str(fallback) if fallback and own_errors else "",
         intercepts=bool(policy.intercept),
+        trace=trace_of(settings),
         snippet=bool(policy.snippet or policy.common_snippet),
     )
     asked = guards.asked.target if guards.asked else None

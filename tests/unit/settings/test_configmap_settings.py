@@ -102,18 +102,6 @@ def test_a_key_that_is_not_supported_yet_is_a_warning(monkeypatch: pytest.Monkey
     assert findings == [("data[use-gzip]", Severity.WARNING, "NotYetSupported")]
 
 
-def test_a_key_that_is_not_supported_yet_does_no_harm_while_it_asks_for_nothing() -> None:
-    settings, findings = read(enable_ocsp="false", global_auth_snippet="")
-    assert {severity for _, severity, _ in findings} == {Severity.INFO}
-    assert settings.denied == frozenset()
-
-
-def test_a_security_key_that_is_not_supported_yet_denies() -> None:
-    settings, findings = read(global_auth_snippet="proxy_set_header X-A b;")
-    assert {(severity, reason) for _, severity, reason in findings} == {(Severity.ERROR, "NotYetSupported")}
-    assert settings.denied == {"global-auth-snippet"}
-
-
 def test_bad_elements_of_an_error_list_are_left_out() -> None:
     settings, findings = read(custom_http_errors="429,503,200,abc")
     assert findings == [("data[custom-http-errors]", Severity.WARNING, "InvalidValue")]

@@ -257,28 +257,10 @@ def test_dead_names_are_mentioned_and_do_no_harm() -> None:
 
 
 def test_what_is_not_supported_yet_degrades() -> None:
-    result = resolved({"enable-opentelemetry": "true"})
-    assert said(result) == [("enable-opentelemetry", Severity.WARNING, "NotYetSupported")]
-    assert (result.rejected, result.denied, result.degraded) == (False, False, True)
-
-
-def test_what_is_not_supported_yet_and_protects_denies() -> None:
     permitted = {"allow-snippet-annotations": "true", "annotations-risk-level": "Critical"}
-    result = resolved({"auth-snippet": "proxy_set_header X-A b;"}, permitted)
-    assert result.denied
-    assert [(severity, reason) for _, severity, reason in said(result)] == [(Severity.ERROR, "NotYetSupported")]
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("enable-opentelemetry", "false"),
-    ],
-)
-def test_a_value_that_asks_for_nothing_needs_no_support(name: str, text: str) -> None:
-    result = resolved({name: text})
-    assert said(result) == [(name, Severity.INFO, "NotYetSupported")]
-    assert (result.denied, result.degraded) == (False, False)
+    result = resolved({"stream-snippet": "server { listen 99; }"}, permitted)
+    assert said(result) == [("stream-snippet", Severity.WARNING, "NotYetSupported")]
+    assert (result.rejected, result.denied, result.degraded) == (False, False, True)
 
 
 def test_a_broken_list_of_the_configmap_denies_where_no_annotation_replaces_it() -> None:

@@ -8,7 +8,7 @@ from tidegate.settings.configmap.global_auth import METHODS
 from tidegate.settings.directives import Directives
 from tidegate.settings.family import Family
 from tidegate.settings.lists import CacheDurations, CommaList
-from tidegate.settings.setting import OnInvalid, Risk, Support
+from tidegate.settings.setting import OnInvalid, Risk
 from tidegate.settings.texts import CharClass, HashExpression, Reference, Text
 from tidegate.settings.types import Choice, GoBool, Int
 from tidegate.settings.urls import Url
@@ -128,7 +128,6 @@ AUTH_SNIPPET: Final = _FAMILY.setting(
     (),
     "Lines of NGINX configuration for the question to the service.",
     risk=Risk.CRITICAL,
-    support=Support.NOT_YET,
 )
 ENABLE_GLOBAL_AUTH: Final = _FAMILY.setting(
     "enable-global-auth",

@@ -6,12 +6,12 @@ from typing import Final
 
 from tidegate.settings.configmap import tracing as keys
 from tidegate.settings.family import Family
-from tidegate.settings.setting import Becomes, OnInvalid, Risk, Support
+from tidegate.settings.setting import Becomes, OnInvalid, Risk
 from tidegate.settings.texts import CharClass, Text
 from tidegate.settings.types import GoBool
 
 _LOGGING: Final = Family("Logging")
-_TRACING: Final = Family("Tracing", support=Support.NOT_YET)
+_TRACING: Final = Family("Tracing", becomes=Becomes.DATA)
 
 ENABLE_ACCESS_LOG: Final = _LOGGING.setting(
     "enable-access-log",

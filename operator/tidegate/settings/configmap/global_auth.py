@@ -7,7 +7,7 @@ from typing import Final
 from tidegate.settings.directives import Directives
 from tidegate.settings.family import Family
 from tidegate.settings.lists import CacheDurations, CommaList
-from tidegate.settings.setting import Becomes, OnInvalid, Scope, Support
+from tidegate.settings.setting import Becomes, OnInvalid, Scope
 from tidegate.settings.texts import CharClass, PlainText, Text
 from tidegate.settings.types import Choice, WeakBool
 from tidegate.settings.urls import OptionalUrl
@@ -65,7 +65,6 @@ GLOBAL_AUTH_SNIPPET: Final = _FAMILY.setting(
     Directives(),
     (),
     "Lines of NGINX configuration for the question to the service.",
-    support=Support.NOT_YET,
 )
 GLOBAL_AUTH_CACHE_KEY: Final = _FAMILY.setting(
     "global-auth-cache-key",

@@ -5,21 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from tidegate.settings.family import Family
-from tidegate.settings.setting import Becomes, Scope, Support
+from tidegate.settings.setting import Becomes, Scope
 from tidegate.settings.texts import PlainText
 from tidegate.settings.types import Choice, Float, LiteralInt, WeakBool
 
-_FAMILY: Final = Family("Tracing", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL, support=Support.NOT_YET)
+_FAMILY: Final = Family("Tracing", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL)
 _MAX_INT: Final = 2**31 - 1
 
 ENABLE_OPENTELEMETRY: Final = _FAMILY.setting(
     "enable-opentelemetry", WeakBool(), False, "Whether requests are traced.", scope=Scope.LOCATION
 )
-OPENTELEMETRY_CONFIG: Final = _FAMILY.setting(
-    "opentelemetry-config",
-    PlainText(),
-    "/etc/ingress-controller/telemetry/opentelemetry.toml",
-    "Where the retired controller put its generated tracing settings.",
+OPENTELEMETRY_CONFIG: Final = _FAMILY.dead(
+    "opentelemetry-config", "Where the retired controller put the settings of its module. There is no such file here."
 )
 OPENTELEMETRY_OPERATION_NAME: Final = _FAMILY.setting(
     "opentelemetry-operation-name", PlainText(), "", "The name of a span, with NGINX variables."
