@@ -148,6 +148,20 @@ def test_addresses_are_kept_where_that_is_asked_for(fragile: ApiServer) -> None:
         assert _address(fragile, "steady") == "192.0.2.7"
 
 
+def test_status_is_left_alone_where_that_is_asked_for(fragile: ApiServer) -> None:
+    with Run(fragile, "--publish-status-address", "192.0.2.7", "--update-status=false") as run:
+        run.start()
+        until(lambda: holder(fragile) == "tidegate-0", PATIENCE)
+        for name in ("one", "another"):  # an Event of the leader's: by then it would have written status, too
+            fragile.apply(ingress(name, f"{name}.test"))
+            until(lambda name=name: _told(fragile, name), PATIENCE)
+        assert _address(fragile, "steady") == _address(fragile, "one") == ""
+
+
+def _told(cluster: ApiServer, name: str) -> bool:
+    return any(row["involvedObject"]["name"] == name for row in cluster.items("events"))
+
+
 def holder(cluster: ApiServer) -> str:
     said = cluster.kubectl(
         "get",
