@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tidegate.control import ChangeRecord, ControlPlane
 from tidegate.findings import ObjectKey
 from tidegate.kubernetes.events import Note, Recorder
 from tidegate.kubernetes.status import StatusWriter
 from tidegate.report.happenings import SYNC, Happening, of_ingress
 from tidegate.resources.model import Ingress
+
+AT_ONCE = 100  # Ingresses that are looked at without letting others have a turn
 
 
 class Reporter:
@@ -29,6 +33,8 @@ class Reporter:
         self._wanted: dict[ObjectKey, Ingress] = {}
         self._known: set[ObjectKey] = set()
         self._first = True
+        self._pending: dict[ObjectKey, bool] = {}  # Ingresses to look at, and whether as found at the start
+        self._due = asyncio.Event()
         self.control: ControlPlane | None = None
 
     def changed(self, record: ChangeRecord | None) -> None:
@@ -44,10 +50,25 @@ class Reporter:
             for key in news.configmaps & self._configmaps:
                 self._about_configmap(key)
             for key in news.judged:
-                self._about_ingress(key)
+                self._pending[key] = self._first and self._pending.get(key, True)
+            self._due.set()
         self._first = False
         if self._status is not None:
             self._status.look()
+
+    async def run(self) -> None:
+        """Look at the Ingresses of which there may be something to say, a few at a time, until cancelled."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            if self.control is None:
+                continue
+            async with self.control.lock:
+                pending, self._pending = self._pending, {}
+                for number, (key, first) in enumerate(pending.items(), 1):
+                    self._about_ingress(key, first)
+                    if number % AT_ONCE == 0:
+                        await asyncio.sleep(0)
 
     def _about_pod(self, happening: Happening) -> None:
         self._recorder.note(Note(self._pod, self._pod_uid, *happening))
@@ -64,7 +85,7 @@ class Reporter:
             text = f"ConfigMap {key.namespace}/{key.name}"
             self._recorder.note(Note(key, found.metadata.uid, False, reason, text))
 
-    def _about_ingress(self, key: ObjectKey) -> None:
+    def _about_ingress(self, key: ObjectKey, first: bool) -> None:
         """What is new is noted. What was found at the start was there before: of that only what is wrong is told."""
         assert self.control is not None
         translator = self.control.translator
@@ -81,4 +102,4 @@ class Reporter:
             self._wanted[key] = view.wanted
             fresh |= {SYNC}
         self._recorder.withdraw(*(Note(key, uid, *item) for item in former - now))
-        self._recorder.note(*(Note(key, uid, *item) for item in sorted(fresh) if item.warning or not self._first))
+        self._recorder.note(*(Note(key, uid, *item) for item in sorted(fresh) if item.warning or not first))

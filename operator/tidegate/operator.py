@@ -185,7 +185,7 @@ class Operator:
         return found
 
     def companions(self) -> list[Awaitable[None]]:
-        found: list[Awaitable[None]] = [self._recorder.run()]
+        found: list[Awaitable[None]] = [self._recorder.run(), self._reporter.run()]
         if self._options.webhook is not None and self._control is not None:
             found.append(self._webhook(self._options.webhook, self._control).run())
         if self.election is not None:
