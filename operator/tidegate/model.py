@@ -569,7 +569,6 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     server_tokens: bool = False
     reuse_port: bool = True
     multi_accept: bool = True
-    aio_write: bool = True
     ipv6: bool = True
     bind_ipv4: tuple[str, ...] = ()  # in place of the wildcard of their family
     bind_ipv6: tuple[str, ...] = ()

@@ -7,7 +7,6 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from dataplane import until
@@ -75,16 +74,6 @@ def test_the_server_header_of_a_backend_passes_only_where_it_is_allowed(up: Up) 
     assert str(answer(up, "main.test").getheader("Server")).startswith("nginx")
     up.apply("settings", configmap(allow_backend_server_header="true", server_tokens="true"))
     assert not str(answer(up, "main.test").getheader("Server")).startswith("nginx")
-
-
-def test_files_are_written_by_threads_unless_told_otherwise(up: Up) -> None:
-    def threads() -> set[int]:
-        return {len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in up.worker_pids()}
-
-    up.apply("settings", configmap(enable_aio_write="false"))
-    until(lambda: threads() == {1})
-    up.apply("settings", configmap())
-    until(lambda: min(threads()) > 1)
 
 
 def test_an_address_of_the_command_line_is_not_moved(up: Up) -> None:

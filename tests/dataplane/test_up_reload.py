@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import time
 from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from dataplane import Client, H2Client, Server, trusting_context, until
+from dataplane import Client, H2Client, Reply, Server, trusting_context, until
 from up import Load, Up, ingress, running, service
 
 
@@ -35,6 +36,22 @@ def test_a_new_policy_reloads_once_and_is_served_and_then_known(up: Up) -> None:
     assert up.backend_of("second.test") == "echo"
     status = up.delete("second")  # what is unused leaves with a later reload
     assert status["reloads"] == before + 1
+
+
+def test_a_reload_does_not_cut_short_an_answer_that_is_sent_slowly_from_a_file() -> None:
+    """With `aio threads` it would: a worker that is to end does not wait for them."""
+    size = 100_000
+    with Server("large", lambda _: Reply(body=b"x" * size)) as large, Up() as up:
+        slow = {"proxy_buffering": "on", "limit_rate": "50", "limit_rate_after": "0"}
+        up.start(service("large", large.port), ingress("slow", "slow.test", backend="large", **slow))
+        connection = http.client.HTTPConnection("127.0.0.1", up.http, timeout=30)
+        for number in range(2):
+            connection.request("GET", "/", headers={"Host": "slow.test"})
+            answer = connection.getresponse()
+            up.apply("more", ingress("more", "more.test", client_body_buffer_size=str(20_000 + number)))
+            assert len(answer.read()) == size
+            connection.close()
+        assert up.status()["reloads"] >= 2
 
 
 def test_routes_endpoints_and_data_settings_never_reload(up: Up, site: tuple[Up, Server]) -> None:

@@ -61,7 +61,6 @@ async def probe(binary: str) -> NginxFeatures:
     return replace(
         features,
         debug="--with-debug" in output,
-        threads="--with-threads" in output,
         http3="--with-http_v3_module" in output,
     )
 

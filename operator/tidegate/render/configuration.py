@@ -66,7 +66,6 @@ class NginxFeatures:
     headers_more: bool
     optional: tuple[str, ...] = ()  # files of modules that are loaded when a setting asks for them
     debug: bool = False  # built with the debugging log
-    threads: bool = True  # built with threads for files
     lua_libraries: str = ""  # where this NGINX's Lua libraries are, when not in the place compiled into it
     lua_cpath: str = ""
     mime_types: str = "/etc/nginx/mime.types"
@@ -457,10 +456,6 @@ class Configuration:
     @property
     def http2_directive(self) -> bool:
         return self.settings.http2 and self.runtime.features.http2_directive
-
-    @property
-    def aio_write(self) -> bool:
-        return self.settings.aio_write and self.runtime.features.threads
 
     @property
     def listen_groups(self) -> list[ListenGroup]:

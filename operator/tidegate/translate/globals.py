@@ -176,7 +176,6 @@ def translate_globals(
         server_tokens=get(cm.SERVER_TOKENS),
         reuse_port=get(cm.REUSE_PORT),
         multi_accept=get(cm.ENABLE_MULTI_ACCEPT),
-        aio_write=get(cm.ENABLE_AIO_WRITE),
         ipv6=not get(cm.DISABLE_IPV6),
         bind_ipv4=tuple(address for address in addresses if ":" not in address),
         bind_ipv6=tuple(address for address in addresses if ":" in address),

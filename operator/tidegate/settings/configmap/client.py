@@ -85,7 +85,13 @@ BIND_ADDRESS: Final = _FAMILY.setting(
     "bind-address", AddressList(), (), "Addresses to listen on in place of all; by family."
 )
 ENABLE_AIO_WRITE: Final = _FAMILY.setting(
-    "enable-aio-write", WeakBool(), True, "Whether files are written asynchronously."
+    "enable-aio-write",
+    WeakBool(),
+    True,
+    "Whether files are written by threads.",
+    becomes=Becomes.NOTHING,
+    support=Support.DEAD,
+    note="Workers write files themselves: one that ends after a reload would cut answers that threads still write.",
 )
 DEFAULT_TYPE: Final = _FAMILY.setting(
     "default-type", MimeType(), "text/html", "The Content-Type of bodies that NGINX itself makes."
