@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 from dataplane import Client, H2Client, Reply, Server, trusting_context, until
-from up import Load, Up, ingress, running, service
+from up import Load, Up, configmap, ingress, running, service
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,18 @@ def test_a_reload_does_not_cut_short_an_answer_that_is_sent_slowly_from_a_file()
             assert len(answer.read()) == size
             connection.close()
         assert up.status()["reloads"] >= 2
+
+
+def test_once_a_reload_is_confirmed_no_worker_answers_by_the_former_settings(up: Up) -> None:
+    """NGINX tells its old workers to end a tenth of a second after the new ones have started."""
+    for shown in (True, False, True):
+        up.apply("settings", configmap(server_tokens=str(shown).lower()))
+        for _ in range(40):
+            connection = http.client.HTTPConnection("127.0.0.1", up.http, timeout=20)
+            connection.request("GET", "/", headers={"Host": "nobody.test"})
+            answer = connection.getresponse()
+            assert (answer.getheader("Server") is not None) is shown
+            connection.close()
 
 
 def test_routes_endpoints_and_data_settings_never_reload(up: Up, site: tuple[Up, Server]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,10 @@ from tidegate.agent.process import Master, Nginx
 from tidegate.agent.protocol import NginxError, Stage
 from tidegate.agent.rundir import RunDir
 
+log = logging.getLogger("tidegate.agent")
+
 _POLL = 0.01
+_DEAF_LIMIT = 2.0
 _WORKER_LUA = "init_worker_by_lua error"
 
 
@@ -128,6 +132,7 @@ class Transition:
         master.send(signal.SIGHUP)
         pids = await self._confirm(target, old, verdict)
         if isinstance(pids, frozenset):
+            await self._until_deaf(old)
             return Outcome(Stage.RELOAD, ok=True, applied=True, master=master, pids=pids)
         said = "\n".join(f"[{record.level}] {record.message}" for record in seen)
         return Outcome(Stage.RELOAD, errors=pids, output=said, applied=not refused and master.alive, master=master)
@@ -158,6 +163,20 @@ class Transition:
                         f"within {self._limit:g} s"
                     ),
                 )
+            await asyncio.sleep(_POLL)
+
+    async def _until_deaf(self, old: frozenset[int]) -> None:
+        """Wait until the old workers take no connections any more.
+
+        NGINX tells them a tenth of a second after it has started the new ones: until then, a client that asks again
+        could still meet the former configuration.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _DEAF_LIMIT
+        while any(map(_accepts, old)):
+            if loop.time() > deadline:
+                log.warning("old workers still take connections %g s after a reload", _DEAF_LIMIT)
+                return
             await asyncio.sleep(_POLL)
 
     def _worker_failure(
@@ -195,6 +214,12 @@ class Transition:
         for path in paths:
             if path.is_socket() and path != self._dir.agent_socket:
                 path.unlink(missing_ok=True)
+
+
+def _accepts(pid: int) -> bool:
+    """Whether this is a worker that was not told to end: it closes its listeners right after it has renamed itself."""
+    found = orphans.read_process(pid)
+    return found is not None and found.role is orphans.Role.WORKER and not found.shutting_down
 
 
 def _is_refusal(record: LogRecord) -> bool:
