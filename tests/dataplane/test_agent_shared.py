@@ -125,7 +125,8 @@ def test_each_has_what_is_its_own_and_others_have_nothing(pod: Pod) -> None:
     pod.start()
     entries = {path.name: path.lstat() for path in pod.up.run.iterdir()}
     owners = {name: entry.st_uid for name, entry in entries.items()}
-    assert {name for name, owner in owners.items() if owner == CONTROL} == {"control.lock", "state", "tls", "users"}
+    own = {"control.lock", "state", "streams", "tls", "users"}
+    assert {name for name, owner in owners.items() if owner == CONTROL} == own
     assert set(owners.values()) == {AGENT, CONTROL}
     assert pod.up.run.stat().st_mode & stat.S_ISVTX  # neither can take the other's entries away
     folders = [entry for entry in entries.values() if stat.S_ISDIR(entry.st_mode)]

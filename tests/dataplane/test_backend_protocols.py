@@ -41,4 +41,5 @@ def test_auto_http_speaks_to_the_backend_as_the_client_does(
         with plane.tls_client(name("tls"), trusting_context()) as client:
             assert client.ask(name("tls")).seen.connection == 1
         with plane.tls_client(name("plain")) as client:
-            assert client.ask(name("plain")).status == 502
+            # a greeting of TLS is no request: the backend hangs up, or waits for the end of a line
+            assert client.ask(name("plain")).status in (502, 504)

@@ -73,7 +73,7 @@ def test_render_prints_the_model(folder: Path, output: str) -> None:
     found = tidegate("render", folder, "--output", output)
     assert (found.exit_code, found.stderr) == (0, "")
     model = json.loads(found.stdout) if output == "json" else yaml.safe_load(found.stdout)
-    assert model.keys() == {"globals", "hosts", "backends", "policies", "certificates"}
+    assert model.keys() == {"globals", "hosts", "backends", "policies", "certificates", "servers", "streams"}
     assert model["hosts"]["shop.test"]["routes"][0]["backend"] == "default/echo:80"
     assert len(model["policies"]) == 1
 

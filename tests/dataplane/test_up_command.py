@@ -87,7 +87,6 @@ def test_a_failed_start_over_a_running_nginx_leaves_it_serving() -> None:
         (["/tmp", "--host-ownership", "nobody"], "--host-ownership"),
         (["/tmp", "--configmap", "settings"], "--configmap"),
         (["/tmp", "--resolver", "127.0.0.1:x"], "--resolver"),
-        (["/tmp", "--enable-ssl-passthrough"], "not supported yet"),
         (["/tmp", "--http-port", "99999"], "99999"),
         (["/tmp", "--log-format", "xml"], "--log-format"),
     ],
