@@ -45,3 +45,8 @@ class Finding(msgspec.Struct, frozen=True, order=True, gc=False):
     reason: str
     message: str
     place: str = ""
+
+    @property
+    def words(self) -> str:
+        """Field and message, for where the object is known."""
+        return f"{self.field}: {self.message}" if self.field else self.message

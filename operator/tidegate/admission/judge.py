@@ -55,7 +55,7 @@ class Judge:
             return Verdict(False, _joined(errors) or "this is no Ingress")
         ingress, options = decoded.resource, self._options
         if options.deep_inspect and (found := inspect(ingress)):
-            return Verdict(False, _words(found))
+            return Verdict(False, found.words)
         if not is_ours(ingress, self._store, options):
             return Verdict(True)
         warnings = [*_path_faults(ingress), *self._retired(ingress)]
@@ -75,7 +75,7 @@ class Judge:
         errors = [finding for finding in view.findings if finding.severity is Severity.ERROR]
         if not view.accepted:
             return _joined(errors) or "this revision would not be applied"
-        warnings += [_words(finding) for finding in view.findings if finding.severity is not Severity.INFO]
+        warnings += [finding.words for finding in view.findings if finding.severity is not Severity.INFO]
         warnings += self._missing_services(ingress)
         return self._overlap(ingress)
 
@@ -141,12 +141,8 @@ def _is_uuid(text: str) -> bool:
     return True
 
 
-def _words(finding: Finding) -> str:
-    return f"{finding.field}: {finding.message}" if finding.field else finding.message
-
-
 def _joined(findings: list[Finding]) -> str:
-    return "; ".join(dict.fromkeys(_words(finding) for finding in findings))
+    return "; ".join(dict.fromkeys(finding.words for finding in findings))
 
 
 def _shortened(text: str) -> str:

@@ -9,7 +9,7 @@ import pwd
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 
 from tidegate.admin.server import AdminServer, PortBusyError
@@ -238,14 +238,10 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
-def run_to_end(main: Callable[[], Awaitable[None]], lock: Lock) -> None:
+def run_to_end(main: Callable[[], Coroutine[None, None, None]], lock: Lock) -> None:
     """Run a program; what is fatal ends it with a message and status 1."""
-
-    async def run() -> None:
-        await main()
-
     try:
-        asyncio.run(run())
+        asyncio.run(main())
     except FATAL as error:
         fail(str(error))
     except BaseExceptionGroup as group:

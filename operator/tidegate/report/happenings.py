@@ -25,11 +25,9 @@ SYNC = Happening(False, "Sync", "Scheduled for sync")
 def of_ingress(view: View, findings: tuple[Finding, ...]) -> frozenset[Happening]:
     """Everything that can be said of an Ingress as it stands."""
     found = {
-        Happening(True, item.reason, _shortened(_words(item)))
-        for item in findings
-        if item.severity is not Severity.INFO
+        Happening(True, item.reason, _shortened(item.words)) for item in findings if item.severity is not Severity.INFO
     }
-    denied = sorted(_words(item) for item in findings if item.severity is Severity.ERROR)
+    denied = sorted(item.words for item in findings if item.severity is Severity.ERROR)
     state = state_of(view, findings)
     generation = view.wanted.metadata.generation
     if state is State.APPLIED:
@@ -41,10 +39,6 @@ def of_ingress(view: View, findings: tuple[Finding, ...]) -> frozenset[Happening
     elif not any(item.reason == "Rejected" for item in found):
         found.add(Happening(True, "Rejected", _shortened("; ".join(denied) or "not accepted")))
     return frozenset(found)
-
-
-def _words(finding: Finding) -> str:
-    return f"{finding.field}: {finding.message}" if finding.field else finding.message
 
 
 def _shortened(text: str) -> str:
