@@ -11,6 +11,11 @@ from typing import NamedTuple
 import msgspec
 
 
+def brief(text: str) -> str:
+    """Text of a user, in quotes and bounded, for a message."""
+    return repr(text if len(text) <= 120 else text[:117] + "...")
+
+
 class ObjectKey(NamedTuple):
     """Which object: `namespace` is empty for kinds without one."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from tidegate.admission.paths import find_owner
-from tidegate.findings import Finding, Severity
+from tidegate.findings import Finding, Severity, brief
 from tidegate.resources.decode import decode
 from tidegate.resources.model import Ingress
 from tidegate.settings import annotations as ann
@@ -129,7 +129,7 @@ def _path_faults(ingress: Ingress) -> list[str]:
             if path.path and path.path_type in ("Exact", "Prefix") and not STRICT_PATH.fullmatch(path.path):
                 field = f"spec.rules[{number}].http.paths[{place}].path"
                 allowed = "letters, digits and . _ - / after a /"
-                found.append(f"{field}: found {path.path!r} of pathType {path.path_type}, allowed: {allowed}")
+                found.append(f"{field}: found {brief(path.path)} of pathType {path.path_type}, allowed: {allowed}")
     return found
 
 

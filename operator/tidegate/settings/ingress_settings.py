@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
-from tidegate.findings import Finding, ObjectKey, Severity
+from tidegate.findings import Finding, ObjectKey, Severity, brief
 from tidegate.resources.model import Ingress
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
@@ -153,9 +153,8 @@ class _Resolver:
         for word in words:
             if word in text:
                 self._rejected = True
-                message = (
-                    f"contains {word!r}, which annotation-value-word-blocklist forbids; this revision is not applied"
-                )
+                blocked = f"contains {brief(word)}, which annotation-value-word-blocklist forbids"
+                message = f"{blocked}; this revision is not applied"
                 self._report(name, Severity.ERROR, "BlockedWord", message)
                 return
 

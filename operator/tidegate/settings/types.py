@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, TypeVar
 
+from tidegate.findings import brief
+
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -41,8 +43,7 @@ class InvalidValue(ValueError):
         self.usable = usable
 
     def __str__(self) -> str:
-        shown = self.found if len(self.found) <= 120 else self.found[:117] + "..."
-        return f"found {shown!r}, allowed: {self.allowed}"
+        return f"found {brief(self.found)}, allowed: {self.allowed}"
 
 
 class ValueType(Protocol[T_co]):

@@ -7,7 +7,7 @@ from enum import Enum
 
 import msgspec
 
-from tidegate.findings import Finding, Severity
+from tidegate.findings import Finding, Severity, brief
 from tidegate.resources.model import Ingress
 from tidegate.settings import annotations as ann
 from tidegate.settings.patterns import pattern_fault
@@ -113,11 +113,6 @@ def _check_patterns(ingress: Ingress, settings: IngressSettings) -> Finding | No
                     f"found {brief(path.path)}, which is not a valid regular expression: {fault}",
                 )
     return None
-
-
-def brief(text: str) -> str:
-    """Text from a manifest, in quotes and bounded, for a message."""
-    return repr(text if len(text) <= 120 else text[:117] + "...")
 
 
 def _catch_all(ingress: Ingress, options: Options) -> bool:

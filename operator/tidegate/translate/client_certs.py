@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from tidegate.findings import Finding, ObjectKey, Severity
+from tidegate.findings import Finding, ObjectKey, Severity, brief
 from tidegate.model import CATCH_ALL, ClientRules, Directive, Verification, VerifyMode
 from tidegate.resources.model import Secret
 from tidegate.settings import annotations as ann
@@ -140,7 +140,9 @@ def _rules(view: View, snippet: tuple[Directive, ...], context: RouteContext) ->
     complaint = ""
     locations = {item.args[-1] for item in snippet if item.name == "location" and item.args}
     if page.startswith("@") and page not in locations:
-        complaint = f"found {page!r}, allowed: a location that the host's server-snippet has; NGINX's own page is shown"
+        complaint = (
+            f"found {brief(page)}, allowed: a location that the host's server-snippet has; NGINX's own page is shown"
+        )
         page = ""
     rules = ClientRules(
         settings.get(ann.AUTH_TLS_MATCH_CN), page, settings.get(ann.AUTH_TLS_PASS_CERTIFICATE_TO_UPSTREAM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from tidegate.findings import brief
 from tidegate.settings.texts import has_sound_variables
 from tidegate.settings.variables import unknown_variable
 from tidegate.translate.backends import hash_parts
@@ -20,9 +21,9 @@ class UnsoundExpression(ValueError):
 def check_variables(text: str) -> None:
     """For text that NGINX reads: raise UnsoundExpression for a `$` that begins no variable, or one that it lacks."""
     if not has_sound_variables(text):
-        raise UnsoundExpression(f"found {text!r}, in which a $ does not begin the name of a variable")
+        raise UnsoundExpression(f"found {brief(text)}, in which a $ does not begin the name of a variable")
     if unknown := unknown_variable(text):
-        raise UnsoundExpression(f"found the variable ${unknown}, allowed: those that NGINX knows")
+        raise UnsoundExpression(f"found the variable ${unknown[:100]}, allowed: those that NGINX knows")
 
 
 def check_expression(text: str) -> None:

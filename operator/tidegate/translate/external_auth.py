@@ -8,6 +8,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+from tidegate.findings import brief
 from tidegate.model import Directive, ExternalAuth, KeptConnections, Question
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
@@ -125,19 +126,20 @@ def _target(wish: _Wish, host: str) -> tuple[bool, ExternalHost, str]:
     """
     scheme, _, rest = wish.url.partition("://")
     if scheme.lower() not in _PORTS:
-        raise Denied(wish.field, f"found the scheme {scheme!r}, allowed: http and https")
+        raise Denied(wish.field, f"found the scheme {brief(scheme)}, allowed: http and https")
     place = re.split(r"[/?]", rest, maxsplit=1)[0]
     name, _, port = _OWN_NAME.sub(host, place).partition(":")
     if "$" in place and (not host or "*" in host or "$" in name):
         raise Denied(
             wish.field,
-            f"found the host {place!r}, allowed: a name, or $host on a host that is neither a wildcard nor left out",
+            f"found the host {brief(place)}, allowed: a name, or $host on a host that is neither a wildcard nor "
+            "left out",
         )
     if not is_host_name(name.lower()):
-        raise Denied(wish.field, f"found the host {place!r}, allowed: a DNS name or an IPv4 address")
+        raise Denied(wish.field, f"found the host {brief(place)}, allowed: a DNS name or an IPv4 address")
     number = int(port) if re.fullmatch("[0-9]{1,5}", port) else _PORTS[scheme.lower()] if not port else 0
     if not 0 < number < 65536:
-        raise Denied(wish.field, f"found the port {port!r}, allowed: 1 to 65535")
+        raise Denied(wish.field, f"found the port {brief(port)}, allowed: 1 to 65535")
     path = rest[len(place) :]
     return scheme.lower() == "https", ExternalHost(name.lower(), number), path if path.startswith("/") else f"/{path}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from tidegate.findings import brief
 from tidegate.model import FastCGI
 from tidegate.resources.model import ConfigMap
 from tidegate.settings import annotations as ann
@@ -37,7 +38,7 @@ def _parameters(configmap: ConfigMap, name: str) -> tuple[tuple[str, str], ...]:
             raise Refused(field, f"ConfigMap {name}: found the name {key!r}, allowed: letters, digits and . _ -")
         if not _VALUE.fullmatch(value):
             allowed = "letters, digits and . _ - / and variables such as $uri or ${uri}"
-            raise Refused(field, f"ConfigMap {name}, {key}: found {value!r}, allowed: {allowed}")
+            raise Refused(field, f"ConfigMap {name}, {key}: found {brief(value)}, allowed: {allowed}")
         try:
             check_variables(value)
         except UnsoundExpression as error:

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from tidegate.findings import Finding, Severity
+from tidegate.findings import Finding, Severity, brief
 from tidegate.model import CATCH_ALL, Certificate, CertificateInfo, Host, Match, Policy
 from tidegate.resources.changes import Wish
 from tidegate.resources.model import IngressPath
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
-from tidegate.translate.acceptance import Hold, View, brief
+from tidegate.translate.acceptance import Hold, View
 from tidegate.translate.authentication import Users
 from tidegate.translate.backend_tls import tls_of_host
 from tidegate.translate.backends import BackendName, Target, name_of
@@ -198,7 +198,7 @@ def _claims(
     for alias in (text.lower() for text in owner.settings.get(ann.SERVER_ALIAS)) if owner else ():
         if owner and alias.startswith("~"):
             field = f"metadata.annotations[{context.options.annotations_prefix}/{ann.SERVER_ALIAS.name}]"
-            message = f"found {alias!r}, supported so far: names and *.wildcards; it is left out"
+            message = f"found {brief(alias)}, supported so far: names and *.wildcards; it is left out"
             findings.append(Finding(owner.ingress.key, field, Severity.WARNING, "NotYetSupported", message))
         elif alias not in (name, CATCH_ALL):
             certificate = shown.of(alias)

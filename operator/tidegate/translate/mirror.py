@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from tidegate.findings import brief
 from tidegate.model import Mirror, Mirroring
 from tidegate.settings import annotations as ann
 from tidegate.settings.resolve import IngressSettings
@@ -55,12 +56,12 @@ def mirrored(settings: IngressSettings) -> Mirrored | None:
         return None
     found = _URL.fullmatch(url)
     if found is None:
-        raise NoMirror(field, f"found {url!r}, allowed: {_ALLOWED}")
+        raise NoMirror(field, f"found {brief(url)}, allowed: {_ALLOWED}")
     scheme, bracketed, port, rest = found.groups()
     tls, name = scheme.lower() == "https", bracketed.strip("[]").lower()
     number = int(port) if port else 443 if tls else 80
     if not (bracketed.startswith("[") or is_host_name(name)) or not 0 < number < 65536:
-        raise NoMirror(field, f"found {url!r}, allowed: {_ALLOWED}")
+        raise NoMirror(field, f"found {brief(url)}, allowed: {_ALLOWED}")
     target = ExternalHost(name, number)
     host = _parts(ann.MIRROR_HOST.name, settings.get(ann.MIRROR_HOST) or bracketed)
     mirror = Mirror(str(target), name, _parts(field, _uri(rest)), host)
