@@ -12,6 +12,8 @@ from tidegate.translate.authentication import Users, login
 from tidegate.translate.external_auth import Asked, Place, external_auth
 from tidegate.translate.reader import Reader
 
+EVERYBODY = frozenset({"0.0.0.0/0", "::/0"})
+
 
 class Guards(NamedTuple):
     """`satisfy_any`: one of them that grants is enough. `complaint` is what is wrong with some of the users."""
@@ -37,9 +39,14 @@ def guards_of(settings: IngressSettings, globals_: GlobalSettings, place: Place,
     """The guards of a route. Raises Denied when one of them cannot be had."""
     access = _access(settings)
     if place.path.startswith(globals_.get(cm.NO_AUTH_LOCATIONS)):
-        return Guards(access)
+        return Guards(_effective(access))
     auth, users, complaint = login(settings, globals_, place.namespace, reader) or (None, None, "")
     asked = external_auth(settings, globals_, place, reader)
     number = sum(guard is not None for guard in (access, auth, asked))
     any_of_them = settings.get(ann.SATISFY) == "any" and number > 1
-    return Guards(access, auth, users, asked, any_of_them, complaint)
+    return Guards(access if any_of_them else _effective(access), auth, users, asked, any_of_them, complaint)
+
+
+def _effective(access: Access | None) -> Access | None:
+    """None for a list that keeps nobody out, such as cert-manager gives its Ingresses: no policy of its own."""
+    return None if access is not None and not access.deny and set(access.allow) >= EVERYBODY else access
