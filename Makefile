@@ -11,8 +11,11 @@ ARGS ?=
 IMAGE ?= tidegate:dev
 # Files of values for `make manifests`.
 VALUES ?=
-# One benchmark by name: make bench ONLY=endpoint-change
+# One benchmark by name, or one setting: make bench ONLY=endpoint-change, make mutation ONLY=proxy-body-size
 ONLY ?=
+# For `make mutation`: a part of the settings (SHARD=1/3), and 1 to forget earlier results.
+SHARD ?= 1/1
+FRESH ?=
 # 1: `make demo` ends after its requests, 0 if each answer was right.
 CHECK ?=
 # Ports of the demo, if the usual ones are taken.
@@ -46,6 +49,10 @@ e2e: setup  ## the chart in a kind cluster: installed, driven, rolled, killed, u
 .PHONY: bench
 bench: setup  ## benchmarks beside their peers; ONLY=name runs one
 	@$(BIN)/python tests/bench/run.py $(if $(ONLY),--only $(ONLY))
+
+.PHONY: mutation
+mutation: setup  ## ignores each setting in turn, which a test on NGINX must notice; ONLY=name, SHARD=1/3, FRESH=1
+	@$(BIN)/python tests/mutation/mutate.py --shard $(SHARD) $(if $(ONLY),--only '$(ONLY)') $(if $(filter-out 0,$(FRESH)),--fresh)
 
 .PHONY: lint
 lint: setup  ## ruff, mypy, import contracts, luacheck, the chart

@@ -179,7 +179,7 @@ def free_network() -> str:
 class Controller:
     """`tidegate up` on an empty folder; `stop` ends it and everything that it started."""
 
-    def __init__(self, group: Group, network: str, folder: Path, log: Path):
+    def __init__(self, group: Group, network: str, folder: Path, log: Path, env: dict[str, str] | None = None):
         self.http, self.https, self.admin = free_ports()
         self.manifests = folder / "manifests"
         self.manifests.mkdir()
@@ -217,7 +217,12 @@ class Controller:
         ]
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=env,
             )
 
     def wait_until_ready(self) -> None:
@@ -245,20 +250,25 @@ class Controller:
                 subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
 
 
-def run_cases(group: Group, wanted: list[str]) -> dict[str, dict[str, str]]:
-    """Runs the wanted cases of a group: area/name -> result and message."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    result_file, log = RESULTS / f"{group.name}.json", RESULTS / f"{group.name}-controller.log"
-    output = RESULTS / f"{group.name}-runner.log"
+def run_cases(
+    group: Group, wanted: list[str], *, cases: Path = CASES, results: Path = RESULTS, env: dict[str, str] | None = None
+) -> dict[str, dict[str, str]]:
+    """Runs the wanted cases of a group: area/name -> result and message.
+
+    `cases` is the folder that has them, `results` the one that logs go to, `env` the environment of the controller.
+    """
+    results.mkdir(parents=True, exist_ok=True)
+    result_file, log = results / f"{group.name}.json", results / f"{group.name}-controller.log"
+    output = results / f"{group.name}-runner.log"
     result_file.unlink(missing_ok=True)
     # A short path: the run directory holds Unix sockets.
     folder = Path(tempfile.mkdtemp(prefix="tg-"))
     for case in wanted:
         link = folder / "cases" / f"{case}.yaml"
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(CASES / f"{case}.yaml")
+        link.symlink_to(cases / f"{case}.yaml")
     network = free_network()
-    controller = Controller(group, network, folder, log)
+    controller = Controller(group, network, folder, log, env)
     try:
         controller.wait_until_ready()
         command = [
