@@ -58,7 +58,10 @@ function _M.start(text)
     peers.configure(settings.peers)
     rewrite = peers.before(rewrite)
   end
-  _G.tidegate = { rewrite = rewrite, balance = balancer.balance, log = metrics.log }
+  local decide = rewrite == router.rewrite and router.decide or function()
+    return "1"
+  end
+  _G.tidegate = { decide = decide, rewrite = rewrite, balance = balancer.balance, log = metrics.log }
   require("tidegate.certificates").configure(settings.certificates)
   require("tidegate.admin")
   -- now: a worker's user may not be allowed to read the files

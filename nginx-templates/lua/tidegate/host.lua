@@ -73,9 +73,9 @@ local function prepare(route, host)
     -- whether that location has a say in answers that the router makes
     route.resumes = route.intercepts or route.external or route.cors or route.headers
   end
-  -- whether anything has to happen between matching and proxying
+  -- whether anything but a redirect to https can happen between matching and proxying
   route.plain = not (
-    route.status or route.refused or route.redirect or route.tls_redirect or route.rewrite or route.canary
+    route.status or route.refused or route.redirect or route.rewrite or route.canary
     or route.affinity or route.snippet or route.limit_scope or route.auth or route.upstream_host or route.access
     or route.digest_auth or route.trace
     or route.external or route.mirror or route.cors or route.headers
@@ -133,6 +133,8 @@ function _M.compile(record)
   end
   add_slash_redirects(self)
   self.strict = self.guarded or self.closed or self.client ~= nil -- whether it lets everybody in
+  -- whether nothing comes before its routes
+  self.open = not (self.strict or self.alias_of or self.redirect_to or self.app_root or self.name == "_")
   if not self.strict and not self.regex and not next(self.exact) and self.root and self.longest == 1 then
     self.only = self.root -- one route takes everything: the URI need not be looked at
   end

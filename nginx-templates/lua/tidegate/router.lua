@@ -137,22 +137,30 @@ local function follow(context, route)
   return redirect(context, route, target.status, location)
 end
 
--- Whether the name that the request asked for has TLS of its own or from a wildcard.
-local function has_tls(context, name)
-  if context.host.tls then
+-- Whether a host has TLS of its own or from a wildcard; the latter is remembered until some host changes.
+local function has_tls(host)
+  if host.tls then
     return true
   end
-  local wildcard = valid_label(name) and store.host(wildcard_of(name))
-  return wildcard and wildcard.tls or false
+  if host.seen_changes ~= store.host_changes then
+    local wildcard = valid_label(host.name) and store.host(wildcard_of(host.name))
+    host.wildcard_tls = wildcard and wildcard.tls or false
+    host.seen_changes = store.host_changes
+  end
+  return host.wildcard_tls
+end
+
+local function wants_https(context, rule)
+  return (rule.force or has_tls(context.host)) and variable("pass_access_scheme") ~= "https"
 end
 
 -- true when the request is sent to https.
-local function to_https(context, route, name)
+local function to_https(context, route)
   local rule = route.tls_redirect
-  local var = ngx.var
-  if var.pass_access_scheme == "https" or not (rule.force or has_tls(context, name)) then
+  if not wants_https(context, rule) then
     return false
   end
+  local var = ngx.var
   local uri = var.request_uri
   if not rule.keep_slash then
     uri = without_last_slash(uri)
@@ -402,7 +410,7 @@ local function run_snippet(context, route)
 end
 
 -- Steps that come after a snippet. Returns true when the request has ended.
-local function redirect_or_rewrite(context, route, name, uri)
+local function redirect_or_rewrite(context, route, uri)
   if route.redirect then
     follow(context, route)
     return true
@@ -410,14 +418,14 @@ local function redirect_or_rewrite(context, route, name, uri)
   if route.rewrite and rewrite(context, route, uri) then
     return true
   end
-  if route.tls_redirect and to_https(context, route, name) then
+  if route.tls_redirect and to_https(context, route) then
     return true
   end
   return false
 end
 
 -- Steps of a route that is more than a plain proxy. Returns true when the request has ended.
-local function special(context, route, name, uri)
+local function special(context, route, uri)
   if route.trace then
     tracing.start(context, route)
   end
@@ -438,7 +446,7 @@ local function special(context, route, name, uri)
     run_snippet(context, route)
     return true
   end
-  if redirect_or_rewrite(context, route, name, uri) then
+  if redirect_or_rewrite(context, route, uri) then
     return true
   end
   set_policy_variables(context, route)
@@ -461,8 +469,9 @@ local function proxy_to_backend(context, route)
   return proxy(context, route)
 end
 
+-- The record whose routes take this request; the context gets the one that was asked for.
 local function host_of(context, name)
-  local host = find_host(name)
+  local host = find_host(byte(name) == STAR and "_" or name) -- `*.` begins the name of a record, not of a host
   context.host = host
   if host and host.alias_of then
     return store.host(host.alias_of)
@@ -470,65 +479,100 @@ local function host_of(context, name)
   return host
 end
 
+local function begin()
+  store.sync()
+  return contexts.new()
+end
+
+-- Whether NGINX can go on at once: nothing to do for the route but to proxy, and here.
+local function simple(context, route)
+  local rule = route.tls_redirect
+  return route.plain and route.backend and not route.location
+    and (route.body_limit or settings.body_limit) == settings.outer_body_limit
+    and not (rule and wants_https(context, rule))
+end
+
+-- To be run by `set_by_lua` in the outer location: most requests need no more, and are spared the coroutine that
+-- `rewrite_by_lua` makes. Returns "1" when `rewrite` has to be run.
+function _M.decide()
+  local context = begin()
+  local host = host_of(context, variable("host"))
+  local route = host and host.open and (host.only or host:match(variable("uri")))
+  local backend = route and simple(context, route) and usable(route.backend)
+  if not backend then
+    context.begun, context.matching = true, host
+    return "1"
+  end
+  context.route, context.backend = route, backend
+  if settings.log_variables then
+    set_log_variables(route, settings.log_variables == "all")
+  end
+  return ""
+end
+
+-- Answers that come before any route: a status, redirects of the whole host, pages of the catch-all host. Returns true
+-- when the request has ended.
+local function ends_early(context, host, name, uri, server)
+  if host.strict then
+    local status = clients.refusal(host, name, server)
+    if status then
+      leave_bare(context, status)
+      return true
+    end
+  end
+  if host.redirect_to then
+    redirect_to_host(context, host)
+    return true
+  end
+  if host.app_root and uri == "/" then
+    redirect_to_app_root(context, host)
+    return true
+  end
+  return host.name == "_" and built_in(uri)
+end
+
 -- To be run in the rewrite phase of the outer location. `server` is the digest of the profile of the native server that
 -- this is, nil for the catch-all.
 function _M.rewrite(server)
-  store.sync()
-  local context = contexts.new()
-  local name = variable("host")
-  if byte(name) == STAR then -- the name of a record, not of a host
-    name = "_"
-  end
-  local host = store.host(name)
-  if host and not host.alias_of then
-    context.host = host
+  local context, name = contexts.get(), variable("host")
+  local host
+  if context and context.begun then
+    host = context.matching
+    context.begun, context.matching = nil, nil
   else
+    context = begin()
     host = host_of(context, name)
   end
+  local uri = variable("uri")
   if not host then
-    if built_in(ngx.var.uri) then
+    if built_in(uri) then
       return
     end
     return nobody_home(context)
   end
-
-  local route, uri = host.only, nil
-  if not route or not route.plain or host.app_root or host.name == "_" then
-    uri = variable("uri")
-    if host.strict then
-      local status = clients.refusal(host, name, server)
-      if status then
-        return leave_bare(context, status)
-      end
-    end
-    if host.redirect_to then
-      return redirect_to_host(context, host)
-    end
-    if host.app_root and uri == "/" then
-      return redirect_to_app_root(context, host)
-    end
-    if host.name == "_" and built_in(uri) then
-      return
-    end
-    local reason
-    route, reason = host:match(uri)
-    if reason then
-      ngx.log(ngx.ERR, reason)
-      return ngx.exit(500)
-    end
-    if not route then
-      return nobody_home(context)
-    end
-    if route.moved then
-      return redirect_to_slash(route.moved, uri)
-    end
+  if not host.open and ends_early(context, host, name, uri, server) then
+    return
+  end
+  local route, reason = host:match(uri)
+  if reason then
+    ngx.log(ngx.ERR, reason)
+    return ngx.exit(500)
+  end
+  if not route then
+    return nobody_home(context)
+  end
+  if route.moved then
+    return redirect_to_slash(route.moved, uri)
   end
   context.route = route
   if settings.log_variables then
     set_log_variables(route, settings.log_variables == "all")
   end
 
-  if not route.plain and special(context, route, name, uri) then
+  if not route.plain and special(context, route, uri) then
+    return
+  end
+  if route.plain and route.tls_redirect and to_https(context, route) then
     return
   end
   return proxy_to_backend(context, route)
@@ -545,7 +589,7 @@ function _M.after_snippet()
   if not route then
     return nobody_home(context)
   end
-  if redirect_or_rewrite(context, route, variable("host"), variable("uri")) then
+  if redirect_or_rewrite(context, route, variable("uri")) then
     return
   end
   return proxy_to_backend(context, route)

@@ -17,7 +17,8 @@ local LOG_KEPT = 512 -- transactions of which the changed keys are remembered
 local EPOCH = 2 ^ 32
 local HOST, BACKEND, CERTIFICATE = byte("h"), byte("b"), byte("c")
 
-local _M = { certificates = {}, older_certificates = {}, certificate_count = 0 }
+-- `host_changes` counts how often a host was forgotten.
+local _M = { certificates = {}, older_certificates = {}, certificate_count = 0, host_changes = 0 }
 
 local version = -1
 local hosts, backends, globals = {}, {}, nil
@@ -49,12 +50,14 @@ local function forget_everything()
     host:release()
   end
   hosts, backends, globals = {}, {}, nil
+  _M.host_changes = _M.host_changes + 1
   _M.certificates, _M.older_certificates, _M.certificate_count = {}, {}, 0
 end
 
 local function forget(key)
   local kind, name = byte(key), sub(key, 3)
   if kind == HOST then
+    _M.host_changes = _M.host_changes + 1
     local host = hosts[name]
     if host then
       host:release()
