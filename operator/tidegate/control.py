@@ -30,8 +30,8 @@ from tidegate.dns import Resolver
 from tidegate.fetches import Fetcher
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.model import CATCH_ALL, CertificateInfo
-from tidegate.render.configuration import PEM_FOLDER, MetricSettings, Runtime
 from tidegate.render.listeners import is_wildcard
+from tidegate.render.runtime import PEM_FOLDER, MetricSettings, Runtime
 from tidegate.report.expiry import expiry_findings
 from tidegate.report.metrics import RequestMetrics
 from tidegate.report.otlp import Collector, SpanExporter

@@ -39,14 +39,8 @@ from tidegate.apply.frames import Transaction, encode
 from tidegate.apply.nginx import probe
 from tidegate.apply.records import DEFAULT_BACKEND
 from tidegate.model import Backend, Certificate, Endpoint, Globals, Host, KeyPair, Labels, Match, Policy, Route
-from tidegate.render.configuration import (
-    MIB,
-    Capacity,
-    Configuration,
-    MetricSettings,
-    NginxFeatures,
-    Runtime,
-)
+from tidegate.render.configuration import Configuration
+from tidegate.render.runtime import MIB, Capacity, MetricSettings, NginxFeatures, Runtime
 from tidegate.render.template import render, template_folder
 
 PROJECT = Path(__file__).parent.parent.parent

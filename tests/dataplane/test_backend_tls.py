@@ -11,7 +11,7 @@ import pytest
 from dataplane import Plane, Server, backend, host, policy, route, running
 from grpc_peers import LIMIT, Echo, grpc_client, grpc_server, unary
 from tidegate.model import BackendTLS, KeyPair, Policy, Upstream
-from tidegate.render.configuration import PEM_FOLDER
+from tidegate.render.runtime import PEM_FOLDER
 from tls_peers import pair, tls_server
 
 

@@ -20,7 +20,7 @@ from dataplane import (
     trusting_context,
 )
 from tidegate.model import Certificate, Globals, KeyPair
-from tidegate.render.configuration import MIB, Capacity
+from tidegate.render.runtime import MIB, Capacity
 
 ECHO = "ns/echo:80"
 

@@ -30,7 +30,7 @@ from dataplane import (
 )
 from tidegate.apply.frames import Transaction, encode
 from tidegate.model import Certificate, Globals, Host, Labels, Match, Redirect
-from tidegate.render.configuration import MIB, Capacity
+from tidegate.render.runtime import MIB, Capacity
 from tidegate.render.template import template_folder
 
 

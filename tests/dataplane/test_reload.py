@@ -31,7 +31,7 @@ from dataplane import (
 )
 from tidegate.apply.frames import Transaction, encode
 from tidegate.model import Certificate, Globals, Host, Redirect
-from tidegate.render.configuration import MIB, Capacity
+from tidegate.render.runtime import MIB, Capacity
 
 ECHO = "ns/echo:80"
 NEW = policy(body_limit=5)

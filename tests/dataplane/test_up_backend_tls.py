@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from dataplane import Server
-from tidegate.render.configuration import PEM_FOLDER
+from tidegate.render.runtime import PEM_FOLDER
 from tls_peers import pair, tls_server
 from up import Manifest, Up, ingress, service
 

@@ -17,7 +17,7 @@ from tidegate.apply.nginx import probe
 from tidegate.apply.records import Record, host_record
 from tidegate.apply.rundir import prepare
 from tidegate.model import Host, Labels, Match, Route
-from tidegate.render.configuration import MIB, Runtime
+from tidegate.render.runtime import MIB, Runtime
 from tidegate.render.template import template_folder
 from up import Load, Up, free_ports, ingress, running
 

@@ -18,7 +18,8 @@ import made_certificates
 import msgspec
 from tidegate.findings import Finding, ObjectKey
 from tidegate.model import Globals, Policy, Stream, Upstream
-from tidegate.render.configuration import Capacity, Configuration, NginxFeatures, Runtime
+from tidegate.render.configuration import Configuration
+from tidegate.render.runtime import Capacity, NginxFeatures, Runtime
 from tidegate.render.streams import opened_listeners
 from tidegate.render.template import render
 from tidegate.resources.changes import Change

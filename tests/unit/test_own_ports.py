@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tidegate.apply.own import own_ports, without_own
 from tidegate.model import Endpoint, Listener, Passthrough, Stream
-from tidegate.render.configuration import OwnPorts
+from tidegate.render.runtime import OwnPorts
 
 OWN = OwnPorts(("127.0.0.0/8", "0.0.0.0/32", "10.244.0.7/32", "::1/128"), (10254, 8443))
 

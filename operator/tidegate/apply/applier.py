@@ -27,7 +27,7 @@ from tidegate.apply.revisions import Revisions
 from tidegate.apply.servers import loses_verification, same_places, with_policies
 from tidegate.apply.streams import Listeners, StreamFiles
 from tidegate.model import Globals, Listener, Passthrough, Policy, Server, Stream
-from tidegate.render.configuration import MIB, Capacity, Runtime
+from tidegate.render.runtime import MIB, Capacity, Runtime
 
 __all__ = ["Applied", "Applier", "Refused", "StartError"]
 

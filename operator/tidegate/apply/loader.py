@@ -16,8 +16,9 @@ from tidegate.agent.protocol import ApplyResult, NginxError, Stage
 from tidegate.apply.memo import Content, Loaded, Memo
 from tidegate.apply.quarantine import Suspect, bisect, suspect_at
 from tidegate.model import CATCH_ALL, Globals, Listener, Policy
-from tidegate.render.configuration import Configuration, Runtime
+from tidegate.render.configuration import Configuration
 from tidegate.render.quoting import UnsafeValue
+from tidegate.render.runtime import Runtime
 from tidegate.render.template import render
 
 log = logging.getLogger("tidegate.apply")

@@ -12,7 +12,7 @@ import msgspec
 from tidegate.apply.records import Record
 from tidegate.apply.servers import fits, placement
 from tidegate.model import Globals, Listener, Policy, Server
-from tidegate.render.configuration import Capacity
+from tidegate.render.runtime import Capacity
 
 
 class Content(msgspec.Struct, frozen=True, dict=True):

@@ -9,8 +9,8 @@ import shutil
 from dataclasses import astuple, replace
 from pathlib import Path
 
-from tidegate.render.configuration import HEADERS_MORE, NginxFeatures
 from tidegate.render.firewall import FirewallFiles
+from tidegate.render.runtime import HEADERS_MORE, NginxFeatures
 
 VERSION = re.compile(r"nginx version: nginx/(\d+)\.(\d+)\.(\d+)")
 MODULES_PATH = re.compile(r"--modules-path=(\S+)")

@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from tidegate.model import Endpoint, Passthrough, Stream
-from tidegate.render.configuration import OwnPorts
+from tidegate.render.runtime import OwnPorts
 
 log = logging.getLogger("tidegate")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from tidegate.model import Backend, Certificate, Endpoint, Host
-from tidegate.render.configuration import MIB
+from tidegate.render.runtime import MIB
 
 DEFAULT_BACKEND = "b:_default"
 GLOBALS = "n:globals"

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from tidegate.agent.rundir import SHARED_MODE
-from tidegate.render.configuration import PEM_FOLDER
+from tidegate.render.runtime import PEM_FOLDER
 
 OWN_FOLDERS = ("state", "streams", "tls", PEM_FOLDER, "users")
 AGENT_FOLDERS = ("conf", "logs", "tmp")

@@ -26,7 +26,8 @@ from tidegate.cli.common import (
 )
 from tidegate.findings import Severity
 from tidegate.model import Backend, Globals, Host, Policy, Server, Stream
-from tidegate.render.configuration import Capacity, Configuration, NginxFeatures, Runtime
+from tidegate.render.configuration import Configuration
+from tidegate.render.runtime import Capacity, NginxFeatures, Runtime
 from tidegate.render.streams import opened_listeners
 from tidegate.render.template import render, template_folder
 from tidegate.translate.options import DEFAULT_PREFIX

@@ -53,7 +53,7 @@ from tidegate.kubernetes.addresses import Pods, Published
 from tidegate.kubernetes.client import Access
 from tidegate.logs import LogFormat, configure
 from tidegate.operator import Operator, OperatorOptions, PoolOptions, WebhookOptions
-from tidegate.render.configuration import MetricSettings
+from tidegate.render.runtime import MetricSettings
 from tidegate.resources.labels import Selector, parse_selector
 from tidegate.translate.options import DEFAULT_PREFIX, Options
 

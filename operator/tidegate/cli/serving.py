@@ -28,7 +28,7 @@ from tidegate.cli.progress import Progress
 from tidegate.control import ControlPlane
 from tidegate.kubernetes.client import ConnectError
 from tidegate.operator import OperatorError
-from tidegate.render.configuration import MetricSettings, Runtime
+from tidegate.render.runtime import MetricSettings, Runtime
 from tidegate.render.template import template_folder
 from tidegate.sources.directory import MissingFolderError
 

@@ -45,7 +45,7 @@ from tidegate.control import ControlPlane
 from tidegate.dns import parse_server
 from tidegate.endpointpools.source import PooledSource
 from tidegate.logs import LogFormat, configure
-from tidegate.render.configuration import MetricSettings
+from tidegate.render.runtime import MetricSettings
 from tidegate.sources.directory import DirectorySource
 from tidegate.translate.options import DEFAULT_PREFIX, Options
 

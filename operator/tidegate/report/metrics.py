@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
-from tidegate.render.configuration import MetricSettings
+from tidegate.render.runtime import MetricSettings
 
 PREFIX = "nginx_ingress_controller_"
 OVERFLOW = "overflow"

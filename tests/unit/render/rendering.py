@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from tidegate.findings import ObjectKey
 from tidegate.model import Globals, Listener, Policy
-from tidegate.render.configuration import Capacity, Configuration, NginxFeatures, Runtime
+from tidegate.render.configuration import Configuration
+from tidegate.render.runtime import Capacity, NginxFeatures, Runtime
 from tidegate.render.template import render
 from tidegate.resources.changes import Change
 from tidegate.resources.model import (

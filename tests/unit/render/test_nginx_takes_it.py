@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from rendering import Wanted, wanted
 from tidegate.apply.nginx import NginxMissingError, find_binary, probe
 from tidegate.model import Policy
-from tidegate.render.configuration import Runtime
+from tidegate.render.runtime import Runtime
 from tidegate.render.template import template_folder
 from tidegate.settings.nginx_types import STREAM_VARIABLES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from tidegate.render.configuration import MetricSettings
+from tidegate.render.runtime import MetricSettings
 from tidegate.report.metrics import RequestMetrics
 
 
