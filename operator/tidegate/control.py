@@ -43,7 +43,8 @@ from tidegate.sources.base import Source
 from tidegate.store import Store
 from tidegate.translate.acceptance import Hold
 from tidegate.translate.certificates import describe
-from tidegate.translate.engine import Delta, Translator
+from tidegate.translate.delta import Delta
+from tidegate.translate.engine import Translator
 from tidegate.translate.options import NginxFacts, Options
 
 log = logging.getLogger("tidegate")

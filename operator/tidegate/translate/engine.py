@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
-
-import msgspec
 
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.model import (
@@ -20,13 +17,9 @@ from tidegate.model import (
     CertificateInfo,
     Globals,
     Host,
-    Labels,
-    Match,
     Passthrough,
     Policy,
-    Route,
     Server,
-    ServerProfile,
     Snapshot,
     Stream,
     Verification,
@@ -45,64 +38,24 @@ from tidegate.translate.backends import (
     translate_backend,
     translate_external,
 )
-from tidegate.translate.certificates import InvalidCertificate, parse_secret
 from tidegate.translate.client_tls import read_client_tls
-from tidegate.translate.fetched import complete
+from tidegate.translate.defaults import DefaultRoute, Defaults
+from tidegate.translate.delta import Delta, note
 from tidegate.translate.global_checks import check_globals
 from tidegate.translate.globals import translate_globals
 from tidegate.translate.header_sets import read_header_sets
-from tidegate.translate.hosts import Claim, HostResult, hosts_of, server_name, translate_host
+from tidegate.translate.hosts import HostResult, hosts_of, server_name, translate_host
 from tidegate.translate.options import Options
 from tidegate.translate.passthrough import Passthroughs
 from tidegate.translate.pem import PemFile
+from tidegate.translate.publication import Publication
 from tidegate.translate.reader import Dependencies, Reader, Unit
+from tidegate.translate.revisions import Revisions
 from tidegate.translate.routes import RouteContext
 from tidegate.translate.strays import Strays
 from tidegate.translate.streams import StreamEntry, Streams
 from tidegate.translate.tally import Tally
 
-
-class DefaultRoute(msgspec.Struct, frozen=True):
-    """What the data plane needs for requests that no host takes; `default_backend` may be empty."""
-
-    default_backend: str
-    default_route: Route
-
-
-class Delta(msgspec.Struct, frozen=True):
-    """What an update changed: values by name, None for what is gone."""
-
-    hosts: dict[str, Host | None]
-    backends: dict[str, Backend | None]
-    certificates: dict[str, Certificate | None]
-    accepted: dict[ObjectKey, Ingress | None]
-    views: frozenset[ObjectKey]
-    globals_changed: bool
-    judged: frozenset[ObjectKey] = frozenset()  # Ingresses of which there may be something else to say than before
-    streams: dict[str, Stream | None] = {}
-    passthrough: dict[str, Passthrough | None] = {}
-
-    @property
-    def empty(self) -> bool:
-        values = self.hosts or self.backends or self.certificates or self.streams or self.passthrough
-        return not (values or self.views or self.globals_changed)
-
-    def followed_by(self, later: Delta) -> Delta:
-        """What both changed together."""
-        return Delta(
-            self.hosts | later.hosts,
-            self.backends | later.backends,
-            self.certificates | later.certificates,
-            self.accepted | later.accepted,
-            self.views | later.views,
-            self.globals_changed or later.globals_changed,
-            self.judged | later.judged,
-            self.streams | later.streams,
-            self.passthrough | later.passthrough,
-        )
-
-
-T = TypeVar("T")
 _GLOBALS = Unit("globals", "")
 
 
@@ -114,16 +67,13 @@ class Translator:
         self._settings, self._global_findings = read_configmap(None)
         self.globals: Globals = translate_globals(self._settings, options)
         self._views: dict[ObjectKey, View] = {}
-        self._last: dict[ObjectKey, Ingress] = dict(accepted or {})
-        self._before_last: dict[ObjectKey, Ingress | None] = {}
-        self._disowned: set[ObjectKey] = set()
+        self._revisions = Revisions(accepted or {})
         self._started = False
-        self._refused: dict[ObjectKey, tuple[Ingress, Finding]] = {}
         self._by_host: defaultdict[str, set[ObjectKey]] = defaultdict(set)
         self._by_backend: defaultdict[str, set[ObjectKey]] = defaultdict(set)
         self._dependencies = Dependencies()
         self._hosts: dict[str, HostResult] = {}
-        self._claims: defaultdict[str, dict[str, Claim]] = defaultdict(dict)
+        self._publication = Publication(self._hosts)
         self._backends: dict[str, BackendResult] = {}
         self._backend_users: defaultdict[str, set[str]] = defaultdict(set)
         self._backend_names: dict[str, Target] = {}
@@ -134,18 +84,11 @@ class Translator:
         self._global_files: tuple[PemFile, ...] = ()
         self._names: Tally[str] = Tally()
         self._wishes: Tally[Wish] = Tally()
-        self._default_wishes: tuple[Wish, ...] = ()
         self.wishes_version = 0  # grows when `wishes` may have changed
         self._findings: Tally[Finding] = Tally()
         self._strays = Strays()
-        self._published_hosts: dict[str, Host] = {}
-        self._published_certificates: dict[str, Certificate] = {}
-        self._places: dict[str, str] = {}
         self._refused_verifications: dict[Verification, str] = {}
-        self._default_findings: tuple[Finding, ...] = ()
-        self._default_certificate: Certificate | None = None
-        self._default_info: CertificateInfo | None = None
-        self.default_backend: BackendName | None = None
+        self._defaults = Defaults(options)
         self._streams = Streams(options)
         self._passthroughs = Passthroughs()
 
@@ -163,7 +106,7 @@ class Translator:
     @property
     def hosts(self) -> Mapping[str, Host]:
         """All names that are served, aliases and redirecting ones included."""
-        return self._published_hosts
+        return self._publication.hosts
 
     @property
     def backends(self) -> dict[str, Backend]:
@@ -171,13 +114,17 @@ class Translator:
 
     @property
     def certificates(self) -> Mapping[str, Certificate]:
-        return self._published_certificates
+        return self._publication.certificates
 
     @property
     def certificate_infos(self) -> tuple[tuple[str, CertificateInfo], ...]:
         """Host and certificate, for display; `_` for the default one."""
         rows = [(name, info) for name, result in sorted(self._hosts.items()) for info in result.certificates]
-        return (("_", self._default_info), *rows) if self._default_info else tuple(rows)
+        return (("_", self._defaults.info), *rows) if self._defaults.info else tuple(rows)
+
+    @property
+    def default_backend(self) -> BackendName | None:
+        return self._defaults.backend
 
     def views_of_host(self, host: str) -> list[View]:
         """The Ingresses with rules for a host, the oldest first. May be called while an update goes on elsewhere."""
@@ -192,27 +139,14 @@ class Translator:
 
     def servers(self) -> dict[str, Server]:
         """The native servers by the digest of their profile; `_` for names that the catch-all one has to name."""
-        hosts: dict[str, list[str]] = {}
-        for name, digest in sorted(self._places.items()):
-            hosts.setdefault(digest, []).append(name)
-        return {digest: self._server(digest, names) for digest, names in hosts.items()}
-
-    def _server(self, digest: str, names: list[str]) -> Server:
-        records = [self._published_hosts[name] for name in names]
-        policies = {route.policy for record in records for route in record.routes if route.policy}
-        if digest == CATCH_ALL:
-            return Server(ServerProfile(), tuple(names), tuple(sorted(policies)))
-        target = records[0].alias_of or names[0]
-        profile = self._hosts[target].own.profile
-        assert profile is not None
-        return Server(profile, tuple(names), tuple(sorted(policies)))
+        return self._publication.servers()
 
     def snapshot(self) -> Snapshot:
         """Everything that is wanted, in the order of its names."""
         return Snapshot(
-            hosts=dict(sorted(self._published_hosts.items())),
+            hosts=dict(sorted(self.hosts.items())),
             backends=dict(sorted(self.backends.items())),
-            certificates=dict(sorted(self._published_certificates.items())),
+            certificates=dict(sorted(self.certificates.items())),
             policies=dict(sorted(self.policies()[0].items())),
             servers=self.servers(),
             streams=self.streams,
@@ -243,7 +177,7 @@ class Translator:
 
     def wishes(self) -> frozenset[Wish]:
         """What is to be fetched about certificates."""
-        return frozenset([*self._wishes, *self._default_wishes])
+        return frozenset([*self._wishes, *self._defaults.wishes])
 
     def dns_names(self) -> frozenset[str]:
         """Host names whose addresses are wanted."""
@@ -254,13 +188,11 @@ class Translator:
         return self._dependencies.take_released()
 
     def default_route(self) -> DefaultRoute:
-        name = self.default_backend
-        labels = Labels(service=name.service, port=str(name.port)) if name else Labels()
-        return DefaultRoute(str(name) if name else "", Route(Match.PREFIX, "/", labels))
+        return self._defaults.route()
 
     def findings(self) -> tuple[Finding, ...]:
         """Everything there is to say, in a stable order."""
-        found = (self._global_findings, self._default_findings, self._strays.findings, self._findings)
+        found = (self._global_findings, self._defaults.findings, self._strays.findings, self._findings)
         return tuple(sorted({*self._streams.findings, *(finding for part in found for finding in part)}))
 
     def findings_of(self, key: ObjectKey) -> tuple[Finding, ...]:
@@ -298,14 +230,7 @@ class Translator:
         for key in keys:
             view = self._views[key]
             finding = Finding(key, "metadata.annotations", Severity.ERROR, "Rejected", f"NGINX says: {message}")
-            self._refused[key] = (view.wanted, finding)
-            if self._last.get(key) == view.ingress:
-                self._disowned.add(key)
-                previous = self._before_last.get(key)
-                if previous is None or previous == view.ingress:
-                    self._last.pop(key, None)
-                else:
-                    self._last[key] = previous
+            self._revisions.refuse(view, finding)
         return keys | secrets
 
     def update(self, store: Store, changed: Iterable[ObjectKey]) -> Delta:
@@ -318,10 +243,9 @@ class Translator:
             for unit in self._dependencies.of(key) - {_GLOBALS}:
                 (dirty_hosts if unit.kind == "host" else dirty_backends).add(unit.name)
         dirty_names, more_backends = self._update_hosts(store, dirty_hosts)
-        dirty_names |= self._shadowed(dirty_names)
         backends = self._update_backends(store, dirty_backends | more_backends)
-        hosts, certificates = self._publish(dirty_names)
-        _note(certificates, self._published_certificates, CATCH_ALL, self._default_certificate)
+        hosts, certificates = self._publication.publish(dirty_names)
+        note(certificates, self._publication.certificates, CATCH_ALL, self._defaults.certificate)
         judged = views.union(*(self._by_host.get(host, ()) for host in dirty_hosts))
         return Delta(
             hosts,
@@ -360,42 +284,10 @@ class Translator:
             self._files.replace(self._global_files, tls.files)
             self._global_files = tls.files
             self.globals = translate_globals(self._settings, options, headers, tls)
-        self._default_findings = ()
-        if options.default_backend is not None:
-            self._update_default_backend(store, options.default_backend)
-        if options.default_certificate is not None:
-            wishes = self._default_wishes
-            self._update_default_certificate(store, options.default_certificate)
-            self.wishes_version += wishes != self._default_wishes
+        wishes = self._defaults.wishes
+        self._defaults.update(store, self._settings)
+        self.wishes_version += wishes != self._defaults.wishes
         return before != (self.globals, self.default_backend, self._settings)
-
-    def _update_default_backend(self, store: Store, key: ObjectKey) -> None:
-        service = store.service(key.namespace, key.name)
-        if service is None or not service.ports:
-            self.default_backend = None
-            finding = Finding(key, "", Severity.WARNING, "BackendNotFound", "the default backend's Service is missing")
-            self._default_findings += (finding,)
-        else:
-            self.default_backend = BackendName(key.namespace, key.name, service.ports[0].port)
-
-    def _update_default_certificate(self, store: Store, key: ObjectKey) -> None:
-        self._default_certificate = self._default_info = None
-        self._default_wishes = ()
-        secret = store.secret(key.namespace, key.name)
-        message = "the default certificate's Secret is missing"
-        if secret is not None:
-            try:
-                bundle = parse_secret(secret)
-            except InvalidCertificate as error:
-                message = str(error)
-            else:
-                completed = complete(bundle, self._settings, self.options, Reader(store))
-                self._default_wishes = completed.wishes
-                self._default_certificate = Certificate("_", (completed.bundle.pair,))
-                self._default_info = bundle.info
-                return
-        finding = Finding(key, "", Severity.WARNING, "CertificateInvalid", f"{message}; a self-signed one is shown")
-        self._default_findings += (finding,)
 
     def _update_views(
         self, store: Store, changed: set[ObjectKey], everything: bool
@@ -407,7 +299,7 @@ class Translator:
             keys = {key for key in changed if key.kind == "Ingress"}
             keys |= self._ingresses_in(store, {key.name for key in changed if key.kind == "Namespace"})
         if not self._started:  # what an earlier run accepted may be gone
-            keys |= set(self._last)
+            keys |= self._revisions.known()
             self._started = True
         hosts: set[str] = set()
         backends: set[str] = set()
@@ -416,17 +308,8 @@ class Translator:
         for key in keys:
             former = self._views.get(key)
             view = self._view(store, key)
-            last = view.last if view else None
-            if self._last.get(key) != last or key in self._disowned:
-                accepted[key] = last
-                self._disowned.discard(key)
-                self._before_last[key] = self._last.get(key)
-                if last is None:
-                    self._last.pop(key, None)
-                else:
-                    self._last[key] = last
-            if view is None:
-                self._before_last.pop(key, None)
+            if self._revisions.take(key, view):
+                accepted[key] = view.last if view else None
             if former == view and not everything:
                 continue
             touched.add(key)
@@ -452,11 +335,8 @@ class Translator:
         ingress = store.ingresses.get(key)
         if ingress is None or not is_ours(ingress, store, self.options):
             return None
-        revision, finding = self._refused.get(key, (None, None))
-        refused = finding if revision == ingress else None
-        if refused is None:
-            self._refused.pop(key, None)
-        return accept(ingress, self._last.get(key), self._settings, self.options, refused)
+        refused = self._revisions.refusal(key, ingress)
+        return accept(ingress, self._revisions.last(key), self._settings, self.options, refused)
 
     def _index(self, key: ObjectKey, former: View | None, view: View | None) -> None:
         for index, names in ((self._by_host, hosts_of), (self._by_backend, _backend_ids)):
@@ -507,10 +387,7 @@ class Translator:
         for name in after.keys() - before.keys():
             self._backend_users[name].add(host)
             self._backend_names[name] = after[name]
-        for name in former.claims if former else ():
-            self._claims[name].pop(host, None)
-        for name, claim in (result.claims if result else {}).items():
-            self._claims[name][host] = claim
+        self._publication.claim(host, former, result)
         self._policies |= result.policies if result else {}
         self._policy_users.replace(_policies_of(former), _policies_of(result))
         self._users.replace(former.users if former else (), result.users if result else ())
@@ -562,63 +439,6 @@ class Translator:
         self._findings.replace(former.findings if former else (), result.findings if result else ())
         if result is not None:
             self._backends[name] = result
-
-    def _publish(self, names: set[str]) -> tuple[dict[str, Host | None], dict[str, Certificate | None]]:
-        """A name belongs to the host of that name, else to the first host that claims it."""
-        hosts: dict[str, Host | None] = {}
-        certificates: dict[str, Certificate | None] = {}
-        for name in names:
-            record, certificate = self._owner_of(name)
-            if record is not None and not record.profile and self._wildcard_profile(name):
-                record = msgspec.structs.replace(record, profile=CATCH_ALL)
-            if record is not None and record.profile:
-                self._places[name] = record.profile
-            else:
-                self._places.pop(name, None)
-            _note(hosts, self._published_hosts, name, record)
-            if name != CATCH_ALL:  # whose certificate is the default one
-                _note(certificates, self._published_certificates, name, certificate)
-        return hosts, certificates
-
-    def _owner_of(self, name: str) -> tuple[Host | None, Certificate | None]:
-        result = self._hosts.get(name)
-        if result is not None:
-            return result.host, result.certificate
-        claims = self._claims.get(name)
-        if claims:
-            claim = claims[min(claims)]
-            return claim.record, claim.certificate
-        self._claims.pop(name, None)
-        return None, None
-
-    def _wildcard_profile(self, name: str) -> str:
-        """The profile of the wildcard host that NGINX would take this name for."""
-        _, dot, rest = name.partition(".")
-        record = self._owner_of(f"*.{rest}")[0] if dot and not name.startswith("*") else None
-        return record.profile if record else ""
-
-    def _shadowed(self, names: set[str]) -> set[str]:
-        """Names that have to be named, or no longer, because a wildcard host got or lost a server of its own."""
-        changed = set()
-        for name in names:
-            if name.startswith("*."):
-                record = self._owner_of(name)[0]
-                if bool(record and record.profile) != (name in self._places):
-                    changed.add(name[1:])
-        if not changed:
-            return set()
-        known = set(self._published_hosts) | set(self._hosts) | set(self._claims)
-        return {name for name in known if name[name.find(".") :] in changed and not name.startswith("*")}
-
-
-def _note(changes: dict[str, T | None], published: dict[str, T], name: str, value: T | None) -> None:
-    if published.get(name) == value:
-        return
-    changes[name] = value
-    if value is None:
-        del published[name]
-    else:
-        published[name] = value
 
 
 def _policies_of(result: HostResult | None) -> list[str]:

@@ -27,7 +27,8 @@ from tidegate.resources.model import (
     ServicePort,
 )
 from tidegate.store import Store
-from tidegate.translate.engine import Delta, Translator
+from tidegate.translate.delta import Delta
+from tidegate.translate.engine import Translator
 from tidegate.translate.options import Options
 from world import BAD, CONFIGMAP, NGINX, World, configmap, endpoints, ingress, path, secret, service
 

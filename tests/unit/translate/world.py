@@ -27,7 +27,8 @@ from tidegate.resources.model import (
 )
 from tidegate.store import Store
 from tidegate.translate.acceptance import View
-from tidegate.translate.engine import Delta, Translator
+from tidegate.translate.delta import Delta
+from tidegate.translate.engine import Translator
 from tidegate.translate.options import DEFAULT_PREFIX, Options
 
 CONFIGMAP = ObjectKey("ConfigMap", "tidegate", "config")
