@@ -28,35 +28,35 @@ LEAST_RATIO = 0.85
 MOST_MEMORY = 150.0
 MOST_ROTATION = 300.0
 RESUMING = 50  # hosts whose sessions are resumed
-_KEY = ec.generate_private_key(ec.SECP256R1())
 _PEM = serialization.Encoding.PEM
-_KEY_PEM = _KEY.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def host(number: int) -> str:
     return f"c{number:05}.tls.test"
 
 
-def _certificate(name: str) -> bytes:
-    """ECDSA, as most are today; all with one key, which is what takes long to make."""
+def _pair(name: str) -> tuple[bytes, bytes]:
+    """A certificate and its key: ECDSA, as most are today."""
     now = datetime.datetime.now(datetime.UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    return (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
-        .public_key(_KEY.public_key())
+        .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=30))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
-        .sign(_KEY, hashes.SHA256())
-        .public_bytes(_PEM)
+        .sign(key, hashes.SHA256())
     )
+    private = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return certificate.public_bytes(_PEM), private
 
 
-def _secret(number: int, chain: bytes) -> dict[str, object]:
-    data = {"tls.crt": base64.b64encode(chain).decode(), "tls.key": base64.b64encode(_KEY_PEM).decode()}
+def _secret(number: int, chain: bytes, key: bytes) -> dict[str, object]:
+    data = {"tls.crt": base64.b64encode(chain).decode(), "tls.key": base64.b64encode(key).decode()}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -85,11 +85,12 @@ def _write(path: Path, items: list[dict[str, object]]) -> None:
     temporary.rename(path)
 
 
-def _context() -> ssl.SSLContext:
+def _context(version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2) -> ssl.SSLContext:
+    """Of TLS 1.2 unless asked otherwise: Python can resume its sessions as often as it likes."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # whose sessions Python can resume as often as it likes
+    context.maximum_version = version
     return context
 
 
@@ -98,13 +99,21 @@ def shake(port: int, context: ssl.SSLContext, name: str, session: ssl.SSLSession
     return context.wrap_socket(raw, server_hostname=name, session=session)
 
 
-def _full(port: int, names: list[str], seconds: float) -> int:
+def _full(port: int, names: list[str], seconds: float, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2) -> int:
     """Full handshakes for names drawn from all, for so long; their number."""
-    context, count, end = _context(), 0, time.monotonic() + seconds
+    context, count, end = _context(version), 0, time.monotonic() + seconds
     while time.monotonic() < end:
         shake(port, context, random.choice(names)).close()
         count += 1
     return count
+
+
+def _full_of_one(port: int, names: list[str], seconds: float) -> int:
+    return _full(port, names[:1], seconds)
+
+
+def _full_newer(port: int, names: list[str], seconds: float) -> int:
+    return _full(port, names, seconds, ssl.TLSVersion.TLSv1_3)
 
 
 def _resumed(port: int, names: list[str], seconds: float) -> int:
@@ -122,10 +131,18 @@ def _resumed(port: int, names: list[str], seconds: float) -> int:
     return count
 
 
-def _measure(
+KINDS = {"full": _full, "full-one": _full_of_one, "full-1.3": _full_newer, "resumed": _resumed}
+
+
+def _measure(subjects: list[Subject], names: list[str], options: Options) -> list[Figure]:
+    """Handshakes per second of the workers' CPU time, in rounds in which the subjects take turns."""
+    return [_compare(name, _rates(subjects, names, kind, options)) for name, kind in KINDS.items()]
+
+
+def _rates(
     subjects: list[Subject], names: list[str], kind: Callable[[int, list[str], float], int], options: Options
 ) -> list[list[float]]:
-    """Handshakes per second of the workers' CPU time, by subject, one for each round."""
+    """By subject, one for each round."""
     rates: list[list[float]] = [[] for _ in subjects]
     for number in range(options.rounds + 1):
         for place, subject in enumerate(subjects):
@@ -135,6 +152,31 @@ def _measure(
             if number:  # the first one warms
                 rates[place].append(count / max(0.01, procfs.cpu_seconds(workers) - before))
     return rates
+
+
+def _compare(name: str, rates: list[list[float]]) -> Figure:
+    mine, other = rates
+    ratio = statistics.median(a / b for a, b in zip(mine, other, strict=True))
+    return Figure(
+        f"tls-{name}-handshakes",
+        round(statistics.median(mine)),
+        "per CPU second",
+        "static NGINX with one certificate",
+        round(statistics.median(other)),
+        round(ratio, 3),
+        f"≥ {LEAST_RATIO:g} × static NGINX",
+        ratio >= LEAST_RATIO,
+    )
+
+
+def _first(tidegate: Tidegate, names: list[str]) -> Figure:
+    """One handshake for each certificate, none of which the worker has seen before."""
+    context, workers = _context(), tidegate.workers()
+    before = procfs.cpu_seconds(workers)
+    for name in names:
+        shake(tidegate.tls_port, context, name).close()
+    rate = len(names) / max(0.01, procfs.cpu_seconds(workers) - before)
+    return Figure("tls-first-handshakes", round(rate), "per CPU second")
 
 
 def _memory(tidegate: Tidegate) -> float:
@@ -161,10 +203,10 @@ def _rotate(tidegate: Tidegate, names: list[str], count: int) -> tuple[list[floa
     thread.start()
     took, context = [], _context()
     for number in range(count):
-        chain = _certificate(host(number))
+        chain, key = _pair(host(number))
         wanted = ssl.PEM_cert_to_DER_cert(chain.decode())
         began = time.monotonic()
-        _write(tidegate.folder / f"secret-{number}.json", [_secret(number, chain)])
+        _write(tidegate.folder / f"secret-{number}.json", [_secret(number, chain, key)])
         while True:
             with shake(tidegate.tls_port, context, host(number)) as connection:
                 if connection.getpeercert(binary_form=True) == wanted:
@@ -184,7 +226,7 @@ def handshakes(options: Options) -> tuple[list[Figure], list[str]]:
         backends = Backends(place / "backends")
         apps = manifests.apps(1, backends.ports)
         pair = place / "one.pem"
-        pair.write_bytes(_certificate("static.tls.test") + _KEY_PEM)
+        pair.write_bytes(b"".join(_pair("static.tls.test")))
         pair.chmod(0o644)
         tidegate = Tidegate(place / "tidegate", apps)
         static = StaticNginx(place / "static", apps, certificate=pair)
@@ -194,8 +236,8 @@ def handshakes(options: Options) -> tuple[list[Figure], list[str]]:
                 subject.start()
             alone = _memory(tidegate)
             for number in range(rotations):
-                _write(tidegate.folder / f"secret-{number}.json", [_secret(number, _certificate(host(number)))])
-            rest = [_secret(number, _certificate(host(number))) for number in range(rotations, count)]
+                _write(tidegate.folder / f"secret-{number}.json", [_secret(number, *_pair(host(number)))])
+            rest = [_secret(number, *_pair(host(number))) for number in range(rotations, count)]
             _write(tidegate.folder / "rest.json", rest + [_ingress(number) for number in range(count)])
 
             def shown() -> bool:
@@ -204,25 +246,7 @@ def handshakes(options: Options) -> tuple[list[Figure], list[str]]:
                 return shown is not None and names[-1].encode() in shown
 
             wait_for("the certificates", shown, 300)
-            figures = []
-            for kind, name in ((_full, "full"), (_resumed, "resumed")):
-                mine, other = _measure(subjects, names, kind, options)
-                ratio = statistics.median(a / b for a, b in zip(mine, other, strict=True))
-                figures.append(
-                    Figure(
-                        f"tls-{name}-handshakes",
-                        round(statistics.median(mine)),
-                        "per CPU second",
-                        "static NGINX with one certificate",
-                        round(statistics.median(other)),
-                        round(ratio, 3),
-                        f"≥ {LEAST_RATIO:g} × static NGINX",
-                        ratio >= LEAST_RATIO,
-                    )
-                )
-            context = _context()
-            for name in names:
-                shake(tidegate.tls_port, context, name).close()
+            figures = [_first(tidegate, names), *_measure(subjects, names, options)]
             before = _memory(tidegate)
             figures.append(bounded(f"tls-memory-{count}", round(before - alone, 1), "MB more", MOST_MEMORY))
             took, load, failed = _rotate(tidegate, names, rotations)

@@ -199,7 +199,7 @@ def test_session_is_resumed(plane: Plane, name: Callable[[str], str]) -> None:
 def test_more_certificates_than_are_kept_parsed_are_all_shown(new_plane: Callable[..., Plane]) -> None:
     names = [f"h{number}.test" for number in range(40)]
     pairs = {name: self_signed(name) for name in names}
-    plane = new_plane(capacity=Capacity(data=8 * MIB, metrics=2 * MIB, certificates=8))
+    plane = new_plane(capacity=Capacity(data=8 * MIB, metrics=2 * MIB, certificates=80_000))
     plane.put(*(certificate(name, pair) for name, pair in pairs.items()))
     for name in [*names, *names[:3], *reversed(names)]:
         assert serial(plane, name) == serial_of(pairs[name])

@@ -61,8 +61,15 @@ function _M.start(text)
   local decide = rewrite == router.rewrite and router.decide or function()
     return "1"
   end
-  _G.tidegate = { decide = decide, rewrite = rewrite, balance = balancer.balance, log = metrics.log }
-  require("tidegate.certificates").configure(settings.certificates)
+  local certificates = require "tidegate.certificates"
+  certificates.configure(settings.certificates)
+  _G.tidegate = {
+    decide = decide,
+    rewrite = rewrite,
+    balance = balancer.balance,
+    log = metrics.log,
+    certify = certificates.choose,
+  }
   require("tidegate.admin")
   -- now: a worker's user may not be allowed to read the files
   require("tidegate.access")

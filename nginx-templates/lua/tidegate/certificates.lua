@@ -1,84 +1,65 @@
 -- Certificates by SNI, from data. Parsed pairs are kept, up to a bound; the default certificate is NGINX's own.
 
-local ffi = require "ffi"
+local keypair = require "tidegate.keypair"
 local ocsp = require "ngx.ocsp"
 local ssl = require "ngx.ssl"
 local store = require "tidegate.store"
 
 local find, sub, lower, gsub = string.find, string.sub, string.lower, string.gsub
-local C = ffi.C
+local ipairs = ipairs
 local ngx = ngx
 
-ffi.cdef [[
-void *OPENSSL_sk_value(const void *stack, int index);
-int X509_check_private_key(const void *certificate, const void *key);
-void ERR_clear_error(void);
-]]
+local RECORD_COST = 700 -- bytes for a name whose pairs others have too
 
-local half_kept = 1000
-
+local kept = store.certificates
 local _M = {}
 
 local reject_unknown = false
 
 function _M.configure(given)
   reject_unknown = given.reject_unknown
-  half_kept = math.ceil(given.kept / 2)
-end
-
-local function parse_pair(pair)
-  local chain, reason = ssl.parse_pem_cert(pair.chain)
-  if not chain then
-    return nil, reason
-  end
-  local key
-  key, reason = ssl.parse_pem_priv_key(pair.key)
-  if not key then
-    return nil, reason
-  end
-  if C.X509_check_private_key(C.OPENSSL_sk_value(chain, 0), key) ~= 1 then
-    C.ERR_clear_error() -- else NGINX would take it for one of the handshake
-    return nil, "its key belongs to another certificate"
-  end
-  return { chain, key, pair.staple and ngx.decode_base64(pair.staple), pair.staple_until }
+  kept.most = given.kept
 end
 
 local function parse(record)
-  local pairs_of = {}
+  local pairs_of, costs = {}, RECORD_COST
   for index, pair in ipairs(record.pairs) do
-    local parsed, reason = parse_pair(pair)
+    local parsed, cost = keypair.parse(pair.chain, pair.key)
     if not parsed then
-      ngx.log(ngx.ERR, "certificate ", record.name, ": ", reason)
+      ngx.log(ngx.ERR, "certificate ", record.name, ": ", cost)
       return nil
     end
-    pairs_of[index] = parsed
+    local staple = pair.staple and ngx.decode_base64(pair.staple)
+    pairs_of[index] = { parsed.chain, parsed.key, staple, pair.staple_until, parsed }
+    costs = costs + cost + (staple and #staple or 0)
   end
-  return pairs_of[1] and pairs_of
+  return pairs_of[1] and pairs_of, costs
 end
 
 local function lookup(name)
-  local parsed = store.certificates[name]
+  local parsed = kept:get(name)
   if parsed then
     return parsed
   end
-  parsed = store.older_certificates[name]
-  if not parsed then
-    local record = store.certificate_record(name)
-    parsed = record and parse(record)
+  local record = store.certificate_record(name)
+  if not record then
+    return nil
   end
-  if parsed then -- what is asked for moves to the young half; when that is full the old one goes
-    if store.certificate_count >= half_kept then
-      store.older_certificates, store.certificates, store.certificate_count = store.certificates, {}, 0
-    end
-    store.certificates[name] = parsed
-    store.certificate_count = store.certificate_count + 1
+  local cost
+  parsed, cost = parse(record)
+  if parsed then
+    kept:set(name, parsed, cost)
   end
   return parsed
 end
 
-local function by_name(name)
-  name = gsub(lower(name), "%.$", "")
-  local found = lookup(name)
+local function by_name(asked)
+  local found = kept:get(asked) -- as nearly all clients write it
+  if found then
+    return found
+  end
+  local name = gsub(lower(asked), "%.$", "")
+  found = lookup(name)
   if not found then
     local dot = find(name, ".", 1, true)
     found = dot and lookup("*" .. sub(name, dot))
@@ -110,7 +91,8 @@ function _M.choose()
     return
   end
   ssl.clear_certs()
-  for _, pair in ipairs(chosen) do
+  for index = 1, #chosen do
+    local pair = chosen[index]
     local ok, reason = ssl.set_cert(pair[1])
     if ok then
       ok, reason = ssl.set_priv_key(pair[2])

@@ -8,6 +8,7 @@
 local cjson = require "cjson.safe"
 local hosts_compiler = require "tidegate.host"
 local backend_compiler = require "tidegate.backend"
+local lru = require "tidegate.lru"
 
 local decode = cjson.decode
 local gmatch, sub, byte = string.gmatch, string.sub, string.byte
@@ -17,8 +18,8 @@ local LOG_KEPT = 512 -- transactions of which the changed keys are remembered
 local EPOCH = 2 ^ 32
 local HOST, BACKEND, CERTIFICATE = byte("h"), byte("b"), byte("c")
 
--- `host_changes` counts how often a host was forgotten.
-local _M = { certificates = {}, older_certificates = {}, certificate_count = 0, host_changes = 0 }
+-- `certificates` are parsed ones by name; `host_changes` counts how often a host was forgotten.
+local _M = { certificates = lru.new(2 ^ 20), host_changes = 0 }
 
 local version = -1
 local hosts, backends, globals = {}, {}, nil
@@ -51,7 +52,7 @@ local function forget_everything()
   end
   hosts, backends, globals = {}, {}, nil
   _M.host_changes = _M.host_changes + 1
-  _M.certificates, _M.older_certificates, _M.certificate_count = {}, {}, 0
+  _M.certificates:clear()
 end
 
 local function forget(key)
@@ -66,11 +67,7 @@ local function forget(key)
   elseif kind == BACKEND then
     backends[name] = nil
   elseif kind == CERTIFICATE then
-    if _M.certificates[name] then
-      _M.certificates[name] = nil
-      _M.certificate_count = _M.certificate_count - 1
-    end
-    _M.older_certificates[name] = nil
+    _M.certificates:delete(name)
   elseif key == "n:globals" then
     globals = nil
   end
