@@ -15,19 +15,18 @@ AT_ONCE = 100  # Ingresses that are looked at without letting others have a turn
 
 
 class Reporter:
-    """`changed` is the control plane's `on_change`. `pod` and `pod_uid` are this program's own."""
+    """`changed` is the control plane's `on_change`. `pod` and `pod_uid`, once it is known, are this program's own."""
 
     def __init__(
         self,
         recorder: Recorder,
         status: StatusWriter | None,
         pod: ObjectKey,
-        pod_uid: str,
         configmaps: frozenset[ObjectKey],
         *,
         objects: bool = True,
     ) -> None:
-        self._recorder, self._status, self._pod, self._pod_uid = recorder, status, pod, pod_uid
+        self._recorder, self._status, self._pod, self.pod_uid = recorder, status, pod, ""
         self._configmaps, self._objects = configmaps, objects
         self._told: dict[ObjectKey, frozenset[Happening]] = {}
         self._wanted: dict[ObjectKey, Ingress] = {}
@@ -71,7 +70,7 @@ class Reporter:
                         await asyncio.sleep(0)
 
     def _about_pod(self, happening: Happening) -> None:
-        self._recorder.note(Note(self._pod, self._pod_uid, *happening))
+        self._recorder.note(Note(self._pod, self.pod_uid, *happening))
 
     def _about_configmap(self, key: ObjectKey) -> None:
         assert self.control is not None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
@@ -27,7 +28,7 @@ from tidegate.endpointpools.verdicts import Happening
 from tidegate.findings import ObjectKey
 from tidegate.kubernetes import kinds
 from tidegate.kubernetes.addresses import Published
-from tidegate.kubernetes.client import Access, ApiError, ForbiddenError, Kubernetes, NotFoundError
+from tidegate.kubernetes.client import Access, ApiError, Kubernetes, NotFoundError, UnavailableError
 from tidegate.kubernetes.events import Note, Recorder
 from tidegate.kubernetes.leader import Election, Role
 from tidegate.kubernetes.status import StatusWriter
@@ -40,6 +41,8 @@ from tidegate.translate.acceptance import Hold
 from tidegate.translate.options import Options
 
 log = logging.getLogger("tidegate")
+
+T = TypeVar("T")
 
 
 class OperatorError(Exception):
@@ -67,7 +70,10 @@ class PoolOptions:
 
 @dataclass(frozen=True)
 class OperatorOptions:
-    """The flags of `tidegate run` that concern the cluster. Durations are seconds; `election` None: there is none."""
+    """The flags of `tidegate run` that concern the cluster. Durations are seconds; `election` None: there is none.
+
+    `topology`: the zone of the pod's node counts.
+    """
 
     access: Access
     pod: ObjectKey
@@ -82,14 +88,13 @@ class OperatorOptions:
     census_every: float = 600
     webhook: WebhookOptions | None = None
     pools: PoolOptions | None = None
+    topology: bool = False
 
 
 class Operator:
-    """Made by `connect`; `attach` the control plane, then run the `companions` beside it."""
+    """Made by `connect`; `attach` the control plane, `prepare`, then run the `companions` beside it."""
 
-    def __init__(
-        self, client: Kubernetes, options: OperatorOptions, translation: Options, pod_uid: str, *, crds: bool
-    ) -> None:
+    def __init__(self, client: Kubernetes, options: OperatorOptions, translation: Options) -> None:
         self._client, self._options = client, options
         classes = Classes(
             translation.controller_class, translation.ingress_class, by_name=translation.ingress_class_by_name
@@ -105,7 +110,7 @@ class Operator:
             client,
             classes,
             scope,
-            more=(kinds.ENDPOINT_POOL,) if crds else (),
+            more=(kinds.ENDPOINT_POOL,) if options.pools is not None else (),
             census_every=options.census_every,
         )
         self.source: Source = self._source
@@ -133,7 +138,6 @@ class Operator:
             self._recorder,
             self._status,
             options.pod,
-            pod_uid,
             options.configmaps,
             objects=options.sync_events,
         )
@@ -143,19 +147,16 @@ class Operator:
 
     @classmethod
     async def connect(cls, options: OperatorOptions, translation: Options) -> Operator:
-        """Raises ConnectError, and OperatorError for what has to be there and is not."""
-        client = await Kubernetes.connect(options.access)
-        try:
-            uid = await _check(client, options, translation)
-            crds = options.pools is not None and await _has_pools(client, translation.watch_namespace)
-        except BaseException:
-            await client.close()
-            raise
-        return cls(client, options, translation, uid, crds=crds)
+        """Asks nothing of the API server yet. Raises ConnectError."""
+        return cls(await Kubernetes.connect(options.access), options, translation)
 
-    async def zone(self) -> str:
-        """The zone of this pod's node; empty where the cluster does not tell."""
-        return await zone_of(self._client, self._options.pod)
+    async def prepare(self) -> None:
+        """Before the control plane runs: waits for the API server. Raises OperatorError for what has to be there."""
+        client, options = self._client, self._options
+        await _check(client, options, self._translation)
+        self._reporter.pod_uid = await _uid_of(client, options.pod)
+        if options.topology and self._control is not None:
+            self._control.translator.live_in(await zone_of(client, options.pod))
 
     def attach(self, control: ControlPlane) -> None:
         self._control = self._reporter.control = control
@@ -184,14 +185,19 @@ class Operator:
             found.append(family)
         return found
 
-    def companions(self) -> list[Awaitable[None]]:
-        found: list[Awaitable[None]] = [self._recorder.run(), self._reporter.run()]
-        if self._options.webhook is not None and self._control is not None:
-            found.append(self._webhook(self._options.webhook, self._control).run())
-        if self.election is not None:
-            found.append(self._lead(self.election))
+    def companions(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What runs beside the control plane, by what it does."""
+        found: dict[str, Callable[[], Awaitable[None]]] = {
+            "writing Events": self._recorder.run,
+            "looking for what to tell": self._reporter.run,
+        }
+        webhook, control, election = self._options.webhook, self._control, self.election
+        if webhook is not None and control is not None:
+            found["the webhook"] = lambda: self._webhook(webhook, control).run()
+        if election is not None:
+            found["leader election"] = lambda: self._lead(election)
         if self.pools is not None and self._eye is not None:
-            found.append(self._eye.run())
+            found["looking at what pools have in the cluster"] = self._eye.run
         return found
 
     def _keep_pools(self, options: PoolOptions, translation: Options) -> None:
@@ -255,22 +261,17 @@ class Operator:
         return [(key, self._source.status.get(key, [])) for key, view in views if view.hold is Hold.NONE]
 
 
-async def _has_pools(client: Kubernetes, namespace: str) -> bool:
-    """Whether EndpointPools can be read; if not, only annotations are served. Waits for the API server."""
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer, as soon as the API server can give one."""
     while True:
         try:
-            await client.read(kinds.ENDPOINT_POOL.path(namespace), limit="1")
-        except (NotFoundError, ForbiddenError) as error:
-            log.warning("EndpointPools are not served until the next start: %s", error)
-            return False
-        except ApiError as error:
+            return await ask()
+        except UnavailableError as error:
             log.warning("waiting for the API server: %s", error)
-        else:
-            return True
 
 
-async def _check(client: Kubernetes, options: OperatorOptions, translation: Options) -> str:
-    """What the retired controller calls fatal at the start. Returns the UID of the own pod, empty outside of one."""
+async def _check(client: Kubernetes, options: OperatorOptions, translation: Options) -> None:
+    """What the retired controller calls fatal at the start."""
     wanted = [
         ("--default-backend-service", kinds.SERVICE, translation.default_backend),
         ("--publish-service", kinds.SERVICE, options.published.service),
@@ -280,12 +281,17 @@ async def _check(client: Kubernetes, options: OperatorOptions, translation: Opti
         if key is None or not key.name:
             continue
         try:
-            await client.get(kind, key.namespace, key.name)
+            await _patiently(functools.partial(client.get, kind, key.namespace, key.name))
         except NotFoundError as error:
             raise OperatorError(f"{flag}: there is no {key}") from error
         except ApiError as error:
             raise OperatorError(f"{flag}: {error}") from error
+
+
+async def _uid_of(client: Kubernetes, pod: ObjectKey) -> str:
+    """Empty outside of a pod."""
     try:
-        return str((await client.get(kinds.POD, options.pod.namespace, options.pod.name))["metadata"]["uid"])
+        found = await _patiently(functools.partial(client.get, kinds.POD, pod.namespace, pod.name))
     except ApiError:
         return ""
+    return str(found["metadata"]["uid"])

@@ -59,7 +59,8 @@ def test_an_operator_that_starts_without_an_api_server_waits_for_it(fragile: Api
     with Run(fragile, "--disable-leader-election") as run:
         run.spawn()
         until(lambda: b"waiting for the API server" in run.log.read_bytes(), PATIENCE, run.said)
-        assert not _ready(run)
+        assert run.ask_admin("/readyz") == (503, b"not yet")
+        assert run.ask_admin("/livez")[0] == 200
         fragile.start()
         run.wait_ready()
         run.serves("steady.test")
@@ -156,13 +157,6 @@ def test_status_is_left_alone_where_that_is_asked_for(fragile: ApiServer) -> Non
             fragile.apply(ingress(name, f"{name}.test"))
             until(lambda name=name: _told(fragile, name), PATIENCE)
         assert _address(fragile, "steady") == _address(fragile, "one") == ""
-
-
-def _ready(run: Run) -> bool:
-    try:
-        return run.ask_admin("/readyz")[0] == 200
-    except OSError:  # the admin port is not open yet
-        return False
 
 
 def _told(cluster: ApiServer, name: str) -> bool:

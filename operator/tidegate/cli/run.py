@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 import typer
 
 from tidegate import __version__
@@ -329,6 +328,7 @@ def run(
     )
     operator_options = OperatorOptions(
         pools=PoolOptions(allowed, servers) if enable_endpoint_pools else None,
+        topology=enable_topology_aware_routing,
         access=Access(kubeconfig, apiserver_host, certificate_authority),
         pod=pod,
         published=_published(publish_status_address, service, pod, internal=report_node_internal_ip_address),
@@ -368,9 +368,7 @@ def run(
             progress = Progress(f"port {http_port}", f"port {healthz_port}", as_log=log_format is LogFormat.JSON)
             control = ControlPlane(
                 operator.source,
-                msgspec.structs.replace(options, zone=await operator.zone())
-                if enable_topology_aware_routing
-                else options,
+                options,
                 runtime,
                 AgentOptions(run_dir, find_binary(nginx_binary)),
                 dns_servers=servers,
@@ -393,6 +391,7 @@ def run(
                 admin,
                 progress,
                 operator.companions(),
+                first=operator.prepare,
                 grace=shutdown_grace_period,
                 linger=post_shutdown_grace_period,
             )

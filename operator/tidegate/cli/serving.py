@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import pwd
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tidegate.admin.server import AdminServer, PortBusyError
 from tidegate.admission.server import WebhookPortError
@@ -32,6 +34,8 @@ from tidegate.render.runtime import MetricSettings, Runtime
 from tidegate.render.template import template_folder
 from tidegate.sources.directory import MissingFolderError
 
+log = logging.getLogger("tidegate")
+
 WORKER_USER = "www-data"
 FATAL: tuple[type[Exception], ...] = (
     AgentStartError,
@@ -46,6 +50,8 @@ FATAL: tuple[type[Exception], ...] = (
     WebhookPortError,
 )
 """What ends the program with a message instead of a trace."""
+Companion = Callable[[], Awaitable[None]]
+AGAIN_FIRST, AGAIN_MOST = 1.0, 30.0  # seconds before a companion that failed is begun again
 STOP_GRACE = 30.0  # seconds for requests to end
 STOP_LIMIT = 120.0
 SOCKET_LIMIT = 5.0
@@ -173,18 +179,42 @@ async def make_runtime(
     )
 
 
+async def keep(what: str, companion: Companion, pause: float = AGAIN_FIRST) -> None:
+    """Run it for ever. A fault of it must not end what serves; raises one of FATAL, which nothing mends."""
+    loop = asyncio.get_running_loop()
+    while True:
+        started = loop.time()
+        try:
+            await companion()
+            log.error("%s has ended, trying again in %.0f s", what, pause)
+        except FATAL:
+            raise
+        except Exception:
+            log.exception("%s failed, trying again in %.0f s", what, pause)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, AGAIN_MOST) if loop.time() - started < AGAIN_MOST else AGAIN_FIRST
+
+
+async def _run(control: ControlPlane, first: Companion | None) -> None:
+    if first is not None:
+        await first()
+    await control.run()
+
+
 async def serve(
     control: ControlPlane,
     admin: AdminServer,
     progress: Progress,
-    companions: Sequence[Awaitable[None]] = (),
+    companions: Mapping[str, Companion] = MappingProxyType({}),
     *,
+    first: Companion | None = None,
     grace: float = 0,
     linger: float = 0,
 ) -> None:
     """Run until a signal, then end everything. A failure leaves an NGINX that serves alone, for the next run.
 
-    `companions` run beside the control plane, and are cancelled before it. For `grace` seconds after the signal
+    `first` is awaited, with the admin port open, before the control plane runs. `companions`, by what they do, run
+    beside it, and are cancelled before it; one that fails is begun again. For `grace` seconds after the signal
     everything goes on, but says that it is not healthy; for `linger` seconds after NGINX has ended nothing happens.
     """
     stop = asyncio.Event()
@@ -192,8 +222,8 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await admin.start()
-    running = asyncio.create_task(control.run())
-    beside = [asyncio.ensure_future(companion) for companion in companions]
+    running = asyncio.create_task(_run(control, first))
+    beside = [asyncio.create_task(keep(what, companion)) for what, companion in companions.items()]
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping, *beside}, return_when=asyncio.FIRST_COMPLETED)
     if stop.is_set() and control.external_agent and control.agent is not None:
@@ -220,6 +250,8 @@ async def serve(
     serves = control.ready.is_set() or (control.agent is not None and not control.agent.started)
     if control.external_agent:
         progress.line("ending; NGINX's agent is somebody else's to end")
+    elif isinstance(failure, OperatorError):
+        progress.line("ending; nothing was begun")
     elif failure is None or not serves:
         progress.line("stopping")
         with contextlib.suppress(AgentError):

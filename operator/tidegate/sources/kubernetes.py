@@ -72,7 +72,7 @@ class _News(NamedTuple):
 
 
 class KubernetesSource:
-    """A `Source`. `classes` decides which Ingresses are somebody else's; `more` are kinds of the program's own."""
+    """A `Source`. `classes` decides which Ingresses are somebody else's; `more` are kinds that may be missing."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class KubernetesSource:
         more: tuple[Kind, ...] = (),
         census_every: float = CENSUS_EVERY,
     ) -> None:
-        self._access, self._client, self._classes, self._scope = access, client, classes, scope
+        self._access, self._client, self._classes, self._scope, self._more = access, client, classes, scope, more
         self._census_every = census_every
         self._kinds: tuple[Kind, ...] = (
             kinds.INGRESS_CLASS,
@@ -148,19 +148,28 @@ class KubernetesSource:
                 return await self._list(kind)
             except GoneError:
                 continue
-            except ForbiddenError as error:
-                if kind is kinds.INGRESS_CLASS:
-                    log.warning("the field ingressClassName is ignored, for IngressClasses cannot be read: %s", error)
-                    self._classes.blind = True
-                    self._kinds = tuple(item for item in self._kinds if item is not kind)
+            except (ForbiddenError, NotFoundError) as error:
+                if self._do_without(kind, error):
                     return []
                 log.error("waiting for permission: %s", error)
             except UnavailableError as error:
                 log.warning("waiting for the API server: %s", error)
-            except NotFoundError as error:
-                log.warning("%s are not served by this API server: %s", kind.plural, error)
-                return []
             await asyncio.sleep(START_AGAIN)
+
+    def _do_without(self, kind: Kind, error: ForbiddenError | NotFoundError) -> bool:
+        """Whether that can be, which is told; the kind is not followed then."""
+        if kind is kinds.INGRESS_CLASS and isinstance(error, ForbiddenError):
+            log.warning("the field ingressClassName is ignored, for IngressClasses cannot be read: %s", error)
+            self._classes.blind = True
+        elif kind in self._more:
+            log.warning("%s are not served until the next start: %s", kind.plural, error)
+        elif isinstance(error, NotFoundError):
+            log.warning("%s are not served by this API server: %s", kind.plural, error)
+            return True
+        else:
+            return False
+        self._kinds = tuple(item for item in self._kinds if item is not kind)
+        return True
 
     async def _list(self, kind: Kind) -> list[Change]:
         changes: list[Change] = []

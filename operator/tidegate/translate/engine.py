@@ -92,6 +92,10 @@ class Translator:
         self._streams = Streams(options)
         self._passthroughs = Passthroughs()
 
+    def live_in(self, zone: str) -> None:
+        """The zone of this program, for one that learns it late: before the first update."""
+        self.options = self._streams.options = msgspec.structs.replace(self.options, zone=zone)
+
     # -- results ------------------------------------------------------------------------------------------------
 
     @property

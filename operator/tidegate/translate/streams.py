@@ -119,7 +119,7 @@ class Streams:
     """All entries, each translated again when something that it read changes."""
 
     def __init__(self, options: Options) -> None:
-        self._options = options
+        self.options = options
         self._sources: dict[Protocol, ObjectKey | None] = {"tcp": options.tcp_services, "udp": options.udp_services}
         self._started = False
         self._entries: dict[Protocol, dict[str, StreamEntry]] = {"tcp": {}, "udp": {}}
@@ -158,7 +158,7 @@ class Streams:
             former, result = self._results.pop(name, None), None
             entry, reader = self.entry(name), Reader(store)
             if entry is not None:
-                result = self._results[name] = translate_entry(entry, reader, self._options)
+                result = self._results[name] = translate_entry(entry, reader, self.options)
             self._dependencies.replace(Unit("stream", name), reader.read)
             self._names.replace(former.names if former else (), result.names if result else ())
             before, after = former.stream if former else None, result.stream if result else None
@@ -173,7 +173,7 @@ class Streams:
         faults: list[Finding] = []
         for key, value in sorted((configmap.data if configmap else {}).items()):
             try:
-                entry = parse_entry(protocol, source, key, value, self._options)
+                entry = parse_entry(protocol, source, key, value, self.options)
             except InvalidEntry as error:
                 faults.append(Finding(source, f"data[{key}]", Severity.ERROR, "InvalidEntry", str(error)))
                 continue
