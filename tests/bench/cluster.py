@@ -81,7 +81,7 @@ def _name(number: int) -> str:
     return f"app{number:05}"
 
 
-def _host(number: int) -> str:
+def host(number: int) -> str:
     return f"h{number:05}.bench.test"
 
 
@@ -94,18 +94,22 @@ def service(number: int) -> Manifest:
     return {"apiVersion": "v1", "kind": "Service", "metadata": _meta(number), "spec": spec}
 
 
-def endpoints(number: int, server: Server) -> Manifest:
+def endpoints(number: int, address: str, port: int) -> Manifest:
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": _meta(number, labels={"kubernetes.io/service-name": _name(number)}),
         "addressType": "IPv4",
-        "ports": [{"name": "http", "port": server.port, "protocol": "TCP"}],
-        "endpoints": [{"addresses": [server.endpoint.address], "conditions": {"ready": True}}],
+        "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
     }
 
 
-def ingress(number: int, host: str = "") -> Manifest:
+def _place(server: Server) -> tuple[str, int]:
+    return server.endpoint.address, server.port
+
+
+def ingress(number: int, name: str = "") -> Manifest:
     paths = [
         {
             "path": path,
@@ -114,7 +118,7 @@ def ingress(number: int, host: str = "") -> Manifest:
         }
         for path in ("/", "/api", "/login")
     ]
-    rule = {"host": host or _host(number), "http": {"paths": paths}}
+    rule = {"host": name or host(number), "http": {"paths": paths}}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
@@ -148,7 +152,7 @@ def filled(options: Options) -> Iterator[tuple[ApiServer, Writer, list[Server]]]
         writer = Writer(cluster)
         numbers = range(1, options.hosts + 1)
         writer.all(SERVICES, (service(number) for number in numbers))
-        writer.all(SLICES, (endpoints(number, servers[0]) for number in numbers))
+        writer.all(SLICES, (endpoints(number, *_place(servers[0])) for number in numbers))
         writer.all(INGRESSES, (ingress(number) for number in numbers))
         writer.all(SECRETS, (release(number) for number in range(options.helm_secrets)))
         yield cluster, writer, servers
@@ -224,13 +228,13 @@ def _moved_endpoints(
 
     def move(number: int) -> tuple[str, Manifest]:
         app, to = number // 2 + 1, servers[1 - number % 2]
-        body = {"ports": endpoints(app, to)["ports"], "endpoints": endpoints(app, to)["endpoints"]}
+        body = {key: endpoints(app, *_place(to))[key] for key in ("ports", "endpoints")}
         path = f"{SLICES}/{_name(app)}"
         return _name(app), writer.send("PATCH", path, body, "application/merge-patch+json")
 
     def arrived(number: int, started: float) -> float:
         wanted = servers[1 - number % 2].name
-        return seconds_until(run.http, _host(number // 2 + 1), wanted, lambda status, _: status == 200, LIMIT, started)
+        return seconds_until(run.http, host(number // 2 + 1), wanted, lambda status, _: status == 200, LIMIT, started)
 
     try:
         return _changes(options.changes, move, arrived, watch)
@@ -286,7 +290,7 @@ def operator(options: Options) -> tuple[list[Figure], list[str]]:
         ready.set()
         asking.join()
         for number in range(1, options.hosts + 1, max(1, options.hosts // 50)):
-            assert run.get(_host(number)) == (200, "one")
+            assert run.get(host(number)) == (200, "one")
         hold = run.status()["longestHoldSeconds"] * 1000
         _settle(run)
         assert run.process is not None

@@ -20,6 +20,7 @@ class Options:
     helm_secrets: int = 3000  # of 500 kB
     certificates: int = 10_000
     rotations: int = 1000
+    endpoints: int = 1000  # of the pool that is checked
 
 
 QUICK = Options(
@@ -36,4 +37,5 @@ QUICK = Options(
     helm_secrets=20,
     certificates=500,
     rotations=50,
+    endpoints=100,
 )

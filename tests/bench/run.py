@@ -13,6 +13,8 @@ import changes
 import churn
 import cluster
 import cpu
+import health
+import outages
 import resources
 import tls
 import transfers
@@ -35,6 +37,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "zero-failure": zero.zero_failure,
     "transfers": transfers.transfers,
     "cluster-operator": cluster.operator,
+    "cluster-zero-failure": outages.zero_failure,
+    "health-checks": health.health_checks,
     "tls": tls.handshakes,
 }
 

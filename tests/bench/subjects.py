@@ -52,15 +52,17 @@ def folder() -> Iterator[Path]:
         yield path
 
 
-def get(port: int, host: str, path: str, *, tls: bool = False, timeout: float = 10) -> tuple[int, str]:
+def get(
+    port: int, host: str, path: str, address: str = "127.0.0.1", *, tls: bool = False, timeout: float = 10
+) -> tuple[int, str]:
     """Status and body of one request on a connection of its own."""
     if tls:
         context = ssl._create_unverified_context()
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            "127.0.0.1", port, timeout=timeout, context=context
+            address, port, timeout=timeout, context=context
         )
     else:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+        connection = http.client.HTTPConnection(address, port, timeout=timeout)
     try:
         connection.request("GET", path, headers={"Host": host})
         answer = connection.getresponse()

@@ -38,7 +38,7 @@ BACKENDS = 3
 class Backend:
     """One NGINX process on one port, which can be ended as a pod is."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, address: str = "127.0.0.1") -> None:
         (self.port,) = free_ports(1)
         here = place / f"backend{self.port}"
         here.mkdir()
@@ -50,7 +50,7 @@ http {{
     access_log off; keepalive_requests 1000000; keepalive_timeout 60s; default_type text/plain; root {here};
     limit_rate_after 1k;
     server {{
-        listen 127.0.0.1:{self.port} backlog=4096;
+        listen {address}:{self.port} backlog=4096;
         location / {{ return 200 "{self.port} $host $request_uri\\n"; }}
         location = /stream {{ limit_rate {STREAM_RATE}; try_files /stream =404; }}
     }}
@@ -58,7 +58,7 @@ http {{
 """)
         here.chmod(0o755)
         self.process = subprocess.Popen(["nginx", "-c", str(here / "nginx.conf"), "-e", str(here / "error.log")])
-        wait_for("a backend", lambda: get(self.port, "x", "/")[0] == 200)
+        wait_for("a backend", lambda: get(self.port, "x", "/", address)[0] == 200)
 
     def retire(self) -> None:
         """Serve for a while, then take no more connections and end what is under way."""
@@ -125,13 +125,11 @@ class World:
 Account = dict[str, Any]
 
 
-def _under_load(world: World, seconds: float) -> tuple[Account, int]:
-    """The load's account, and how many changes were made meanwhile."""
-    subject = world.subject
+def start_loads(port: int, tls_port: int, hosts: list[str], seconds: float) -> list[subprocess.Popen[str]]:
+    """The load of this figure, for so long."""
     plan = {
-        "port": subject.port, "tls_port": subject.tls_port, "hosts": [app.host for app in world.apps],
-        "paths": list(manifests.REQUESTS), "rate": RATE // LOADS, "seconds": seconds, "stream_every": STREAM_EVERY,
-        "stream_path": "/stream", "stream_size": STREAM_SIZE,
+        "port": port, "tls_port": tls_port, "hosts": hosts, "paths": list(manifests.REQUESTS), "rate": RATE // LOADS,
+        "seconds": seconds, "stream_every": STREAM_EVERY, "stream_path": "/stream", "stream_size": STREAM_SIZE,
     }  # fmt: skip
     loads = []
     for _ in range(LOADS):
@@ -141,14 +139,25 @@ def _under_load(world: World, seconds: float) -> tuple[Account, int]:
         load.stdin.close()
         load.stdin = None
         loads.append(load)
+    return loads
+
+
+def account_of(loads: list[subprocess.Popen[str]]) -> Account:
+    """What they counted, when they have ended."""
+    return _sum([json.loads(load.communicate(timeout=180)[0]) for load in loads])
+
+
+def _under_load(world: World, seconds: float) -> tuple[Account, int]:
+    """The load's account, and how many changes were made meanwhile."""
+    subject = world.subject
+    loads = start_loads(subject.port, subject.tls_port, [app.host for app in world.apps], seconds)
     count, started = 0, time.monotonic()
     steps: list[Callable[[], None]] = [world.endpoints, world.routes, world.policies]
     while time.monotonic() - started < seconds - PACE:
         time.sleep(PACE)
         steps[count % len(steps)]()
         count += 1
-    accounts = [json.loads(load.communicate(timeout=180)[0]) for load in loads]
-    return _sum(accounts), count
+    return account_of(loads), count
 
 
 def _sum(accounts: list[Account]) -> Account:
@@ -158,6 +167,7 @@ def _sum(accounts: list[Account]) -> Account:
     return {
         "counts": counts,
         "failures": [line for account in accounts for line in account["failures"]],
+        "under_way": sum(account["under_way"] for account in accounts),
         **{name: max(account[name] for account in accounts) for name in ("longest", "late", "seconds")},
     }
 
@@ -188,16 +198,17 @@ def _run(kind: str, options: Options) -> tuple[Account, int, int | None]:
     return account, count, reloads
 
 
-def _describe(label: str, account: Account, count: int, reloads: int | None) -> str:
+def describe(label: str, account: Account, what: str = "") -> str:
+    """An account in words; `what` is what happened meanwhile."""
     counts = account["counts"]
     kinds = ", ".join(f"{counts[kind]} {kind}" for kind in SHARES)
     again = ", ".join(f"{counts[f'retried-{kind}']} {kind}" for kind in SHARES if counts[f"retried-{kind}"])
     text = (
         f"{label}: {counts['requests']} requests in {account['seconds']:.0f} s ({kinds}; {counts['streams']} streams of"
-        f" {STREAM_SIZE / STREAM_RATE:.0f} s) over {count} changes, {count if reloads is None else reloads} reloads:"
+        f" {STREAM_SIZE / STREAM_RATE:.0f} s){what}:"
         f" {counts['failed']} failed, {counts['retried']} asked once more ({again or 'none'});"
         f" slowest answer {account['longest'][0] * 1000:.0f} ms ({account['longest'][1]});"
-        f" the load was up to {account['late'] * 1000:.0f} ms late"
+        f" up to {account['under_way']} under way; the load was up to {account['late'] * 1000:.0f} ms late"
     )
     failures = account["failures"]
     return text + ("; first failures: " + "; ".join(failures[:3]) if failures else "")
@@ -212,4 +223,7 @@ def zero_failure(options: Options) -> tuple[list[Figure], list[str]]:
     return [
         Figure("zero-failure", failed, "failed requests", label, peer, target="= 0", met=failed == 0),
         Figure("zero-failure asked once more", retried, "requests", label, peer_retried),
-    ], [_describe(Tidegate.label, mine, count, reloads), _describe(label, other, other_count, None)]
+    ], [
+        describe(Tidegate.label, mine, f" over {count} changes, {reloads} reloads"),
+        describe(label, other, f" over {other_count} changes, {other_count} reloads"),
+    ]

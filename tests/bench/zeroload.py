@@ -222,6 +222,7 @@ class Load:
         self.failures: list[str] = []
         self.longest = (0.0, "")  # of all but the streams
         self.late = 0.0
+        self.under_way = self.most_under_way = 0
         self.h1_idle: deque[Http1] = deque()
         self.h2_kept: list[Http2 | None] = [None] * KEPT
         self.h2_locks = [asyncio.Lock() for _ in range(KEPT)]
@@ -236,7 +237,7 @@ class Load:
                 if due > now:
                     await asyncio.sleep(due - now)
                 self.late = max(self.late, now - due)
-                group.create_task(self._one(number))
+                group.create_task(self._counted(number))
         for connection in (*self.h1_idle, *filter(None, self.h2_kept)):
             connection.close()
         return {
@@ -244,8 +245,15 @@ class Load:
             "failures": self.failures[:20],
             "longest": self.longest,
             "late": self.late,
+            "under_way": self.most_under_way,
             "seconds": time.monotonic() - started,
         }
+
+    async def _counted(self, number: int) -> None:
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        await self._one(number)
+        self.under_way -= 1
 
     async def _one(self, number: int) -> None:
         plan, kind = self.plan, KINDS[number % len(KINDS)]
