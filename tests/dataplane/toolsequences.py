@@ -121,7 +121,9 @@ def challenge(world: World, *, by_field: bool, kind: str) -> Figures:
     guarded(world, host, use_regex="true", rewrite_target="/$1", whitelist_source_range="127.0.0.0/8")
     eventually(lambda: ask(world, host).status == 308)
     one = Challenge(world, host, by_field, kind)
+    reloads = world.up.status()["reloads"]
     figure = one.solve()
+    assert world.up.status()["reloads"] == reloads
     assert ask(world, host).status == 308
     assert ask(world, host, tls=True).status == 401
     one.clean_up()
@@ -278,7 +280,7 @@ def external_dns(world: World) -> Figures:
         return {}
     wanted = {(host, "192.0.2.7"), (host, "lb.example.net")}
     figure = seconds_until(lambda: external_dns_records(world.read(app)) == wanted)
-    app["metadata"]["annotations"][PREFIX + "limit-rps"] = "many"
+    app["metadata"]["annotations"][PREFIX + "proxy-read-timeout"] = "soon"
     world.put(app)
     eventually(lambda: world.up.ingress("records")["findings"])
     assert external_dns_records(world.read(app)) == wanted
