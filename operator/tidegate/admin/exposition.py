@@ -210,14 +210,14 @@ async def exposition(control: ControlPlane, more: More | None = None, *, leads: 
         with contextlib.suppress(AgentError):
             families += _processes(await control.usage(), constant)
     families += _controller(control, constant)
-    if leads:
-        families += _certificates(control.certificates, control.options.controller_class)
-    families.append(_orphans(control, constant))
-    families += _own(control)
-
     rows = control.request_metrics.rows()
 
     def write() -> bytes:
+        """The lock is held: what is read here does not change meanwhile."""
+        if leads:
+            families.extend(_certificates(control.certificates, control.options.controller_class))
+        families.append(_orphans(control, constant))
+        families.extend(_own(control))
         registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=registry)
         registry.register(_Collector([*families, *control.request_metrics.collect(rows)]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from tidegate.control import ControlPlane
 from tidegate.endpointpools.controller import EndpointPools
 from tidegate.endpointpools.shown import pool_row
 from tidegate.findings import Severity
+from tidegate.model import Host, Policy
 from tidegate.report.endpoints import count_endpoints, endpoint_rows
 from tidegate.report.explain import explain
 from tidegate.report.states import ingress_states
@@ -138,54 +139,36 @@ class AdminServer:
         async with self._control.lock:
             return _json(count_endpoints(self._control.store, namespace, service, port))
 
+    async def _answer(self, make: Callable[[], Any]) -> web.Response:
+        """What may be thousands of rows: read under the lock in a worker thread, which holds up nobody."""
+        async with self._control.lock:
+            body = await asyncio.to_thread(lambda: msgspec.json.encode(make()))
+        return web.Response(body=body, content_type="application/json")
+
     async def _ingresses(self, request: web.Request) -> web.Response:
         control = self._control
-        async with control.lock:
-            revision = control.applier.revisions.running if control.applier else 0
-            return _json(ingress_states(control.translator, control.served_generation, revision))
+        revision = control.applier.revisions.running if control.applier else 0
+        return await self._answer(lambda: ingress_states(control.translator, control.served_generation, revision))
 
     async def _routes(self, request: web.Request) -> web.Response:
         wanted = request.query.get("host")
-        async with self._control.lock:
-            rows = []
-            for name, host in sorted(self._control.translator.hosts.items()):
-                if wanted is not None and name != wanted:
-                    continue
-                if host.alias_of or host.redirect_to:
-                    target = {"aliasOf": host.alias_of} if host.alias_of else {"redirectTo": host.redirect_to}
-                    rows.append({"host": name, **target})
-                for route in host.routes:
-                    labels = route.labels
-                    rows.append(
-                        {
-                            "host": name,
-                            "path": route.path,
-                            "match": route.match.value,
-                            "backend": route.backend,
-                            "policy": route.policy or "default",
-                            "ingress": f"{labels.namespace}/{labels.ingress}",
-                        }
-                    )
-        return _json(rows)
+        return await self._answer(lambda: _route_rows(self._control.translator.hosts, wanted))
 
     async def _backends(self, request: web.Request) -> web.Response:
-        async with self._control.lock:
-            rows = [
-                {
-                    "name": name,
-                    "algorithm": backend.algorithm,
-                    "endpoints": endpoint_rows(self._control.store, backend),
-                }
-                for name, backend in sorted(self._control.translator.backends.items())
+        control = self._control
+        return await self._answer(
+            lambda: [
+                {"name": name, "algorithm": backend.algorithm, "endpoints": endpoint_rows(control.store, backend)}
+                for name, backend in sorted(control.translator.backends.items())
             ]
-        return _json(rows)
+        )
 
     async def _endpoint_pools(self, request: web.Request) -> web.Response:
         return _json([pool_row(state) for state in self._pools.states()] if self._pools else [])
 
     async def _certificates(self, request: web.Request) -> web.Response:
-        async with self._control.lock:
-            rows = [
+        return await self._answer(
+            lambda: [
                 {
                     "host": host,
                     "names": info.names,
@@ -196,22 +179,16 @@ class AdminServer:
                 }
                 for host, info in self._control.certificates
             ]
-        return _json(rows)
+        )
 
     async def _policies(self, request: web.Request) -> web.Response:
-        async with self._control.lock:
-            policies, users = self._control.translator.policies()
-            rows = [
-                {"digest": digest, "directives": policy, "routes": users.get(digest, 0)}
-                for digest, policy in sorted(policies.items())
-            ]
-            return _json(rows)
+        return await self._answer(lambda: _policy_rows(*self._control.translator.policies()))
 
     async def _findings(self, request: web.Request) -> web.Response:
         control = self._control
-        async with control.lock:
-            found = [*control.source_findings, *control.translator.findings(), *control.own_findings]
-        return _json(found)
+        return await self._answer(
+            lambda: [*control.source_findings, *control.translator.findings(), *control.own_findings]
+        )
 
     async def _changes(self, request: web.Request) -> web.Response:
         return _json(list(self._control.changes))
@@ -269,6 +246,37 @@ class AdminServer:
             "longestHoldSeconds": round(control.longest_hold, 4),
             "memory": {"capacity": capacity, "free": free},
         }
+
+
+def _route_rows(hosts: Mapping[str, Host], wanted: str | None) -> list[dict[str, Any]]:
+    """Of one host, or of all."""
+    rows: list[dict[str, Any]] = []
+    for name, host in sorted(hosts.items()):
+        if wanted is not None and name != wanted:
+            continue
+        if host.alias_of or host.redirect_to:
+            target = {"aliasOf": host.alias_of} if host.alias_of else {"redirectTo": host.redirect_to}
+            rows.append({"host": name, **target})
+        for route in host.routes:
+            labels = route.labels
+            rows.append(
+                {
+                    "host": name,
+                    "path": route.path,
+                    "match": route.match.value,
+                    "backend": route.backend,
+                    "policy": route.policy or "default",
+                    "ingress": f"{labels.namespace}/{labels.ingress}",
+                }
+            )
+    return rows
+
+
+def _policy_rows(policies: Mapping[str, Policy], users: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [
+        {"digest": digest, "directives": policy, "routes": users.get(digest, 0)}
+        for digest, policy in sorted(policies.items())
+    ]
 
 
 async def serve(server: AdminServer, stop: asyncio.Event) -> None:

@@ -17,6 +17,7 @@ from tidegate.admission.review import ReviewError, answer, read_review
 log = logging.getLogger("tidegate")
 
 LARGEST = 9 * 1024 * 1024  # bytes; an object of the API server has at most 3 MiB
+SMALL = 16 * 1024  # bytes of a review that is answered at once: a thread would cost more than the review
 BUDGET = 2.0  # seconds for one review: a webhook that is slow holds up everybody's kubectl
 
 
@@ -64,7 +65,7 @@ class AdmissionServer:
         except ReviewError as error:
             return web.Response(status=error.status, text=f"{error}\n")
         item = asked.object or {}
-        verdict = await self._judged(item)
+        verdict = await self._judged(item, len(body))
         meta = item.get("metadata") or {}
         self._counts.add(
             str(meta.get("namespace") or ""),
@@ -75,9 +76,11 @@ class AdmissionServer:
         )
         return web.Response(body=answer(asked.uid, verdict), content_type="application/json")
 
-    async def _judged(self, item: dict[str, object]) -> Verdict:
-        """In a worker thread: a text that takes long must not hold up others."""
+    async def _judged(self, item: dict[str, object], size: int) -> Verdict:
+        """A large one in a worker thread: a text that takes long must not hold up others."""
         try:
+            if size <= SMALL:
+                return self._judge.judge(item)
             async with asyncio.timeout(BUDGET):
                 return await asyncio.to_thread(self._judge.judge, item)
         except TimeoutError:

@@ -153,13 +153,18 @@ class Applier:
                 self._wanted[record.key] = record
         self.revisions.want(revision, answered)
         self._full = False
+        if self._refused_policies or self._refused_servers:
+            self._refuse_again()
+        self._wake.set()
+
+    def _refuse_again(self) -> None:
+        """What is wanted may name what was refused before."""
         pending = [item.record for item in self._pending.values()]
         again = {digest for record in pending for digest in record.policies} & self._refused_policies.keys()
         once_more = {record.profile for record in pending} & self._refused_servers.keys()
         if again or once_more:
             refused = {digest: self._refused_policies[digest] for digest in again}
             self._refuse(Refused(refused, {digest: self._refused_servers[digest] for digest in once_more}))
-        self._wake.set()
 
     def resume(self) -> None:
         """NGINX or its agent was away: look again at what it has."""

@@ -16,6 +16,7 @@ from tidegate.findings import Finding, ObjectKey
 from tidegate.resources.changes import Change, SourceUpdate
 from tidegate.sources.base import Source
 
+AT_ONCE = 500  # changes of the first state that are taken without letting others have a turn
 FIRST_ANSWERS = 3.0  # seconds that the first state waits for DNS and health checks
 
 
@@ -51,7 +52,9 @@ class PooledSource:
         """As `inner` has them; the first one of a folder is complete with what DNS and endpoints have answered."""
         async with contextlib.aclosing(self._inner.updates()) as inner:
             found = await anext(inner)
-            self.pools.observe(found.changes)
+            for start in range(0, len(found.changes), AT_ONCE):  # the pools do not work yet: they see all of it
+                self.pools.observe(found.changes[start : start + AT_ONCE])
+                await asyncio.sleep(0)
             working = asyncio.create_task(self.pools.run())
             reading = asyncio.create_task(_next(inner))
             hearing = asyncio.create_task(self.pools.news.wait())

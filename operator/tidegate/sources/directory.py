@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 
+import anyio._backends._asyncio  # noqa: F401 - watchfiles would have it read while the event loop runs
 import watchfiles
 
 from tidegate.findings import ObjectKey
