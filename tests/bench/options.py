@@ -16,6 +16,7 @@ class Options:
     policies: int = 1000
     patterns: int = 100_000
     zero_failure_seconds: float = 60
+    zero_failure_rate: int = 1000  # requests a second
     transfer_mib: int = 1024
     helm_secrets: int = 3000  # of 500 kB
     certificates: int = 10_000

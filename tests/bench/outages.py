@@ -118,8 +118,10 @@ def zero_failure(options: Options) -> tuple[list[Figure], list[str]]:
     with _world() as (cluster, run, hosts):
         for name, outage in OUTAGES.items():
             away = options.zero_failure_seconds if outage is _api_server else AWAY
-            loads = zero.start_loads(run.http, run.https, hosts, 2 * QUIET + away + 10)
+            loads = zero.start_loads(run.http, run.https, hosts, 2 * QUIET + away + 10, options.zero_failure_rate)
             time.sleep(QUIET)
+            for load in loads:
+                load.send_signal(signal.SIGUSR1)
             started = time.monotonic()
             outage(cluster, run, away)
             took = time.monotonic() - started
@@ -130,5 +132,7 @@ def zero_failure(options: Options) -> tuple[list[Figure], list[str]]:
             figures.append(
                 Figure(f"cluster-outage {name}", failed, "failed requests", target=target, met=failed <= most)
             )
-            notes.append(f"{zero.describe(f'{name}, back after {took:.1f} s', account)}; at most {most} may fail")
+            notes.append(
+                f"{zero.describe(f'{name}, back after {took:.1f} s', account)}; {account['marked']} were under way"
+            )
     return figures, notes

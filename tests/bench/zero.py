@@ -27,7 +27,6 @@ from zeroload import SHARES
 LOAD = Path(__file__).with_name("zeroload.py")
 APPS = 50
 LOADS = 2  # processes that share the rate
-RATE = 1000
 STREAM_EVERY = 100  # one request in so many of each kind
 STREAM_SIZE, STREAM_RATE = 50_000, 10_000  # bytes, and bytes a second
 GRACE = 5.0  # seconds that a removed backend serves on; what it then still answers, it finishes
@@ -125,10 +124,10 @@ class World:
 Account = dict[str, Any]
 
 
-def start_loads(port: int, tls_port: int, hosts: list[str], seconds: float) -> list[subprocess.Popen[str]]:
-    """The load of this figure, for so long."""
+def start_loads(port: int, tls_port: int, hosts: list[str], seconds: float, rate: int) -> list[subprocess.Popen[str]]:
+    """The load of this figure, for so long; `rate` requests a second."""
     plan = {
-        "port": port, "tls_port": tls_port, "hosts": hosts, "paths": list(manifests.REQUESTS), "rate": RATE // LOADS,
+        "port": port, "tls_port": tls_port, "hosts": hosts, "paths": list(manifests.REQUESTS), "rate": rate // LOADS,
         "seconds": seconds, "stream_every": STREAM_EVERY, "stream_path": "/stream", "stream_size": STREAM_SIZE,
     }  # fmt: skip
     loads = []
@@ -147,10 +146,10 @@ def account_of(loads: list[subprocess.Popen[str]]) -> Account:
     return _sum([json.loads(load.communicate(timeout=180)[0]) for load in loads])
 
 
-def _under_load(world: World, seconds: float) -> tuple[Account, int]:
+def _under_load(world: World, seconds: float, rate: int) -> tuple[Account, int]:
     """The load's account, and how many changes were made meanwhile."""
     subject = world.subject
-    loads = start_loads(subject.port, subject.tls_port, [app.host for app in world.apps], seconds)
+    loads = start_loads(subject.port, subject.tls_port, [app.host for app in world.apps], seconds, rate)
     count, started = 0, time.monotonic()
     steps: list[Callable[[], None]] = [world.endpoints, world.routes, world.policies]
     while time.monotonic() - started < seconds - PACE:
@@ -167,7 +166,7 @@ def _sum(accounts: list[Account]) -> Account:
     return {
         "counts": counts,
         "failures": [line for account in accounts for line in account["failures"]],
-        "under_way": sum(account["under_way"] for account in accounts),
+        "marked": sum(account["marked"] for account in accounts),
         **{name: max(account[name] for account in accounts) for name in ("longest", "late", "seconds")},
     }
 
@@ -188,7 +187,9 @@ def _run(kind: str, options: Options) -> tuple[Account, int, int | None]:
             subject.verify(apps[::10])
             before = subject.status()["reloads"] if isinstance(subject, Tidegate) else None
             account, count = _under_load(
-                World(place, subject, apps, backends, world_backends), options.zero_failure_seconds
+                World(place, subject, apps, backends, world_backends),
+                options.zero_failure_seconds,
+                options.zero_failure_rate,
             )
             reloads = subject.status()["reloads"] - before if isinstance(subject, Tidegate) else None
         finally:
@@ -208,7 +209,7 @@ def describe(label: str, account: Account, what: str = "") -> str:
         f" {STREAM_SIZE / STREAM_RATE:.0f} s){what}:"
         f" {counts['failed']} failed, {counts['retried']} asked once more ({again or 'none'});"
         f" slowest answer {account['longest'][0] * 1000:.0f} ms ({account['longest'][1]});"
-        f" up to {account['under_way']} under way; the load was up to {account['late'] * 1000:.0f} ms late"
+        f" the load was up to {account['late'] * 1000:.0f} ms late"
     )
     failures = account["failures"]
     return text + ("; first failures: " + "; ".join(failures[:3]) if failures else "")

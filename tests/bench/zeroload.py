@@ -4,7 +4,7 @@ and prints its account, JSON.
 Half of the requests go on kept and half on new connections, of HTTP/1.1 and of HTTP/2 over TLS; some of each are
 streams of several seconds. A request on a kept connection that ends before any byte of its answer is sent once more on
 a new one, as clients do (RFC 9112 9.3.1), and so is one that GOAWAY says was not looked at (RFC 9113 6.8), also on a
-new connection; all of these are counted.
+new connection; all of these are counted. At SIGUSR1 it notes how many requests are under way.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import contextlib
 import json
 import logging
 import random
+import signal
 import ssl
 import struct
 import sys
@@ -222,13 +223,14 @@ class Load:
         self.failures: list[str] = []
         self.longest = (0.0, "")  # of all but the streams
         self.late = 0.0
-        self.under_way = self.most_under_way = 0
+        self.under_way = self.marked = 0
         self.h1_idle: deque[Http1] = deque()
         self.h2_kept: list[Http2 | None] = [None] * KEPT
         self.h2_locks = [asyncio.Lock() for _ in range(KEPT)]
 
     async def run(self) -> dict[str, Any]:
         plan = self.plan
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._mark)
         started = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for number in range(int(plan.rate * plan.seconds)):
@@ -245,15 +247,17 @@ class Load:
             "failures": self.failures[:20],
             "longest": self.longest,
             "late": self.late,
-            "under_way": self.most_under_way,
+            "marked": self.marked,
             "seconds": time.monotonic() - started,
         }
 
     async def _counted(self, number: int) -> None:
         self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
         await self._one(number)
         self.under_way -= 1
+
+    def _mark(self) -> None:
+        self.marked = self.under_way
 
     async def _one(self, number: int) -> None:
         plan, kind = self.plan, KINDS[number % len(KINDS)]
