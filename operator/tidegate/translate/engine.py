@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.model import (
     CATCH_ALL,
