@@ -6,8 +6,7 @@ local contexts = require "tidegate.context"
 local regex = require "tidegate.regex"
 local store = require "tidegate.store"
 
-local byte, find, lower, match = string.byte, string.find, string.lower, string.match
-local gsub, sub = string.gsub, string.sub
+local byte, lower, gsub = string.byte, string.lower, string.gsub
 local ngx = ngx
 local variable = calls.variable
 local SLASH, AT = byte("/"), byte("@")
@@ -15,8 +14,7 @@ local SLASH, AT = byte("/"), byte("@")
 local _M = {}
 
 local function known(name)
-  local dot = find(name, ".", 2, true)
-  return store.host(name) or dot and match(name, "^[%w_-]+%.") and store.host("*" .. sub(name, dot))
+  return store.host(name) or store.wildcard(name)
 end
 
 -- Whether the handshake was for another host that is known here: what it verified says nothing about this one.

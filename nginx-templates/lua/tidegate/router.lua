@@ -11,19 +11,22 @@ local canary = require "tidegate.canary"
 local clients = require "tidegate.clients"
 local contexts = require "tidegate.context"
 local cors = require "tidegate.cors"
+local ending = require "tidegate.ending"
 local external_auth = require "tidegate.external_auth"
 local mirror = require "tidegate.mirror"
 local networks = require "tidegate.networks"
 local peers = require "tidegate.peers"
-local regex = require "tidegate.regex"
+local redirects = require "tidegate.redirects"
+local rewriting = require "tidegate.rewriting"
 local store = require "tidegate.store"
 local tracing = require "tidegate.tracing"
 
-local find, sub, gsub, byte, match = string.find, string.sub, string.gsub, string.byte, string.match
+local sub, byte, match = string.sub, string.byte, string.match
 local tonumber = tonumber
 local ngx = ngx
 local variable = calls.variable
-local SLASH, STAR = byte("/"), byte("*")
+local leave, leave_bare = ending.as, ending.bare
+local STAR = byte("*")
 local STATUS_PAGE = "/nginx_status"
 
 local _M = {}
@@ -43,175 +46,8 @@ function _M.configure(given)
   end
 end
 
--- Ends the request in a location that has neither error pages nor headers of its own.
-local function leave_bare(context, status)
-  context.exit = status
-  return ngx.exec("@tidegate_bare")
-end
-
--- Ends the request with a status of the route: where its policy replaces statuses or adds headers, in the policy's
--- location.
-local function leave(context, route, status)
-  if route.resumes and not context.inside then
-    context.exit = status
-    return ngx.exec(route.location)
-  end
-  return ngx.exit(status)
-end
-
-local function wildcard_of(name)
-  local dot = find(name, ".", 1, true)
-  if not dot or dot == 1 then
-    return nil
-  end
-  return "*" .. sub(name, dot)
-end
-
-local function valid_label(name)
-  return match(name, "^[%w_-]+%.") ~= nil
-end
-
 local function find_host(name)
-  local host = store.host(name)
-  if not host and valid_label(name) then
-    host = store.host(wildcard_of(name))
-  end
-  return host or store.host("_")
-end
-
-local function without_port(name)
-  if byte(name) == 91 then -- [
-    return match(name, "^%[.-%]") or name
-  end
-  return match(name, "^([^:]*)")
-end
-
-local function without_last_slash(uri)
-  local length = #uri
-  if byte(uri, length) == SLASH then
-    return sub(uri, 1, length - 1)
-  end
-  return uri
-end
-
-local function redirect(context, route, status, location)
-  ngx.header["Location"] = location
-  return leave(context, route, status)
-end
-
-local function redirect_to_host(context, host)
-  local var = ngx.var
-  ngx.header["Location"] = var.pass_access_scheme .. "://" .. host.redirect_to .. ":" .. var.pass_server_port
-    .. without_last_slash(var.request_uri)
-  return leave_bare(context, host.redirect_status)
-end
-
-local function redirect_to_app_root(context, host)
-  local var = ngx.var
-  local port = match(var.http_host or "", ":%d+$") or "" -- the rest of the header may be anything
-  ngx.header["Location"] = var.scheme .. "://" .. var.host .. port .. host.app_root
-  return leave_bare(context, 302)
-end
-
-local function redirect_to_slash(route, uri)
-  local var = ngx.var
-  local location = var.scheme .. "://" .. var.host
-  if route.port_in_redirects then
-    location = location .. ":" .. var.server_port
-  end
-  location = location .. ngx.escape_uri(uri .. "/", 0)
-  if var.args then
-    location = location .. "?" .. var.args
-  end
-  ngx.header["Location"] = location
-  return ngx.exit(301)
-end
-
-local function follow(context, route)
-  local target = route.redirect
-  local location = target.location
-  if byte(location) == SLASH and not target.relative then
-    local var = ngx.var
-    location = var.scheme .. "://" .. var.host .. location
-  end
-  return redirect(context, route, target.status, location)
-end
-
--- Whether a host has TLS of its own or from a wildcard; the latter is remembered until some host changes.
-local function has_tls(host)
-  if host.tls then
-    return true
-  end
-  if host.seen_changes ~= store.host_changes then
-    local wildcard = valid_label(host.name) and store.host(wildcard_of(host.name))
-    host.wildcard_tls = wildcard and wildcard.tls or false
-    host.seen_changes = store.host_changes
-  end
-  return host.wildcard_tls
-end
-
-local function wants_https(context, rule)
-  return (rule.force or has_tls(context.host)) and variable("pass_access_scheme") ~= "https"
-end
-
--- true when the request is sent to https.
-local function to_https(context, route)
-  local rule = route.tls_redirect
-  if not wants_https(context, rule) then
-    return false
-  end
-  local var = ngx.var
-  local uri = var.request_uri
-  if not rule.keep_slash then
-    uri = without_last_slash(uri)
-  end
-  local location = "https://" .. without_port(var.best_http_host or var.host)
-  if rule.port then
-    location = location .. ":" .. rule.port
-  end
-  redirect(context, route, rule.status or 308, location .. uri)
-  return true
-end
-
--- Text of a client for one line of the error log.
-local function printable(text)
-  return (gsub(text, "%c", "?"))
-end
-
--- Replaces the URI; a target with a scheme is a redirect. Returns true when the request has ended.
-local function rewrite(context, route, uri)
-  local rule = route.rewrite
-  local captures = regex.captures(rule.pattern, uri)
-  if route.rewrite_log then
-    ngx.log(ngx.NOTICE, '"', rule.pattern, captures and '" matches "' or '" does not match "', printable(uri), '"')
-  end
-  if not captures then
-    return false
-  end
-  local absolute = find(rule.target, "^%a[%w+.-]*://")
-  -- one pass: what was captured is the client's text, and a `$` in it begins nothing
-  local function capture(name)
-    local digit = tonumber(sub(name, 1, 1))
-    local text = captures[digit or name] or ""
-    if absolute then
-      text = ngx.escape_uri(text, 0)
-    end
-    return digit and text .. sub(name, 2) or text
-  end
-  local target = gsub(rule.target, "%$([%w_]+)", capture)
-  if absolute then
-    local args = ngx.var.args
-    redirect(context, route, 302, args and target .. "?" .. args or target)
-    return true
-  end
-  if route.rewrite_log then
-    ngx.log(ngx.NOTICE, 'rewritten data: "', printable(target), '", args: "', ngx.var.args or "", '"')
-  end
-  ngx.req.set_uri(target, false, true)
-  if rule.forwarded_prefix then
-    ngx.req.set_header("X-Forwarded-Prefix", (gsub(rule.forwarded_prefix, "%$([%w_]+)", capture)))
-  end
-  return false
+  return store.host(name) or store.wildcard(name) or store.host("_")
 end
 
 local function usable(id)
@@ -412,13 +248,13 @@ end
 -- Steps that come after a snippet. Returns true when the request has ended.
 local function redirect_or_rewrite(context, route, uri)
   if route.redirect then
-    follow(context, route)
+    redirects.follow(context, route)
     return true
   end
-  if route.rewrite and rewrite(context, route, uri) then
+  if route.rewrite and rewriting.rewrite(context, route, uri) then
     return true
   end
-  if route.tls_redirect and to_https(context, route) then
+  if route.tls_redirect and redirects.to_https(context, route) then
     return true
   end
   return false
@@ -489,7 +325,7 @@ local function simple(context, route)
   local rule = route.tls_redirect
   return route.plain and route.backend and not route.location
     and (route.body_limit or settings.body_limit) == settings.outer_body_limit
-    and not (rule and wants_https(context, rule))
+    and not (rule and redirects.wants_https(context, rule))
 end
 
 -- To be run by `set_by_lua` in the outer location: most requests need no more, and are spared the coroutine that
@@ -521,11 +357,11 @@ local function ends_early(context, host, name, uri, server)
     end
   end
   if host.redirect_to then
-    redirect_to_host(context, host)
+    redirects.to_host(context, host)
     return true
   end
   if host.app_root and uri == "/" then
-    redirect_to_app_root(context, host)
+    redirects.to_app_root(context, host)
     return true
   end
   return host.name == "_" and built_in(uri)
@@ -562,7 +398,7 @@ function _M.rewrite(server)
     return nobody_home(context)
   end
   if route.moved then
-    return redirect_to_slash(route.moved, uri)
+    return redirects.to_slash(route.moved, uri)
   end
   context.route = route
   if settings.log_variables then
@@ -572,7 +408,7 @@ function _M.rewrite(server)
   if not route.plain and special(context, route, uri) then
     return
   end
-  if route.plain and route.tls_redirect and to_https(context, route) then
+  if route.plain and route.tls_redirect and redirects.to_https(context, route) then
     return
   end
   return proxy_to_backend(context, route)

@@ -11,7 +11,7 @@ local backend_compiler = require "tidegate.backend"
 local lru = require "tidegate.lru"
 
 local decode = cjson.decode
-local gmatch, sub, byte = string.gmatch, string.sub, string.byte
+local gmatch, match, sub, byte = string.gmatch, string.match, string.sub, string.byte
 local data = ngx.shared.tidegate_data
 
 local LOG_KEPT = 512 -- transactions of which the changed keys are remembered
@@ -157,6 +157,12 @@ function _M.host(name)
   host = hosts_compiler.compile(choose_record(name, text))
   hosts[name] = host
   return host
+end
+
+-- The record of the wildcard host that covers a name, or nil.
+function _M.wildcard(name)
+  local dot = match(name, "^[%w_-]+()%.")
+  return dot and _M.host("*" .. sub(name, dot))
 end
 
 -- The backend with its balancing state, or nil when there is none.
