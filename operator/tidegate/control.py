@@ -32,7 +32,7 @@ from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.model import CATCH_ALL, CertificateInfo
 from tidegate.render.listeners import is_wildcard
 from tidegate.render.runtime import PEM_FOLDER, MetricSettings, Runtime
-from tidegate.report.expiry import expiry_findings
+from tidegate.report.expiry import Expiry
 from tidegate.report.metrics import RequestMetrics
 from tidegate.report.otlp import Collector, SpanExporter
 from tidegate.resources.changes import Fetched, Resolution, SourceUpdate
@@ -130,8 +130,9 @@ class ControlPlane:
         self.ready = asyncio.Event()
         self.source_findings: tuple[Finding, ...] = ()
         self.refusals: dict[str, Finding] = {}
-        self._expiry_findings: tuple[Finding, ...] = ()
-        self._certificates_changed = asyncio.Event()
+        self._expiry, self._expiry_findings = Expiry(), tuple[Finding, ...]()
+        self._certificates_changed: set[str] | None = None  # hosts; None: any may have
+        self._look_at_certificates = asyncio.Event()
         self.changes: deque[ChangeRecord] = deque(maxlen=CHANGES_KEPT)
         self.served_generation: dict[ObjectKey, int] = {}
         metrics = runtime.metrics or MetricSettings()
@@ -349,8 +350,12 @@ class ControlPlane:
         self._resolver.use_ipv6(not self.translator.settings.get(cm.DISABLE_IPV6_DNS))
         self._resolver.want(self.translator.dns_names())
         self._fetch()
+        if delta.globals_changed or first:
+            self._certificates_changed = None
+        elif self._certificates_changed is not None:
+            self._certificates_changed |= delta.certificates.keys()
         if delta.certificates or delta.globals_changed or first:
-            self._certificates_changed.set()
+            self._look_at_certificates.set()
 
     def _fetch(self) -> None:
         """Ask for what certificates need now; what no longer one needs is forgotten."""
@@ -382,18 +387,29 @@ class ControlPlane:
         return (*self.refusals.values(), *self._expiry_findings)
 
     async def _watch_certificates(self) -> None:
-        """Tell which certificates are not valid now, or soon no longer."""
+        """Tell which certificates are not valid now, or soon no longer: of all now and then, else of changed ones."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._certificates_changed.wait(), LOOK_AT_CERTIFICATES)
-            self._certificates_changed.clear()
+            try:
+                await asyncio.wait_for(self._look_at_certificates.wait(), LOOK_AT_CERTIFICATES)
+            except TimeoutError:
+                self._certificates_changed = None
             async with self.lock:
-                found = expiry_findings(self.translator.certificate_infos, time.time())
+                self._look_at_certificates.clear()
+                changed, self._certificates_changed = self._certificates_changed, set()
+                found = await self._offload(len(changed) if changed is not None else INLINE + 1, self._look, changed)
             if found != self._expiry_findings:
                 for item in sorted(set(found) - set(self._expiry_findings)):
                     log.warning("%s: %s", item.object, item.message)
                 self._expiry_findings = found
                 self._told.put_nowait(None)
+
+    def _look(self, hosts: set[str] | None) -> tuple[Finding, ...]:
+        now = time.time()
+        if hosts is None:
+            self._expiry = Expiry()
+            hosts = {host for host, _ in self.translator.certificate_infos}
+        self._expiry.look({host: self.translator.certificates_of(host) for host in hosts}, now)
+        return self._expiry.findings(now)
 
     def _is_live(self, namespace: str, name: str) -> bool:
         return ObjectKey("Ingress", namespace, name) in self.translator.views

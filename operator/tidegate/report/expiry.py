@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.model import CertificateInfo
@@ -40,3 +40,22 @@ def expiry_findings(certificates: Iterable[tuple[str, CertificateInfo]], now: fl
         message = f"the certificate of {shown} {words}; it is shown all the same"
         found.append(Finding(ObjectKey("Secret", namespace, name), "data[tls.crt]", Severity.WARNING, reason, message))
     return tuple(sorted(found))
+
+
+class Expiry:
+    """What is to be said about the certificates of many hosts, of which few change at a time."""
+
+    def __init__(self) -> None:
+        self._troubled: dict[str, tuple[CertificateInfo, ...]] = {}
+
+    def look(self, shown: Mapping[str, tuple[CertificateInfo, ...]], now: float) -> None:
+        """Note what these hosts show at `now`, seconds since the epoch; of others what was seen before counts."""
+        for host, infos in shown.items():
+            troubled = tuple(info for info in infos if _about(info, now))
+            if troubled:
+                self._troubled[host] = troubled
+            else:
+                self._troubled.pop(host, None)
+
+    def findings(self, now: float) -> tuple[Finding, ...]:
+        return expiry_findings(((host, info) for host, infos in self._troubled.items() for info in infos), now)

@@ -132,6 +132,13 @@ class Translator:
     def default_backend(self) -> BackendName | None:
         return self._defaults.backend
 
+    def certificates_of(self, host: str) -> tuple[CertificateInfo, ...]:
+        """What one host shows, `_` being everybody else; nothing for a host that shows the default certificate."""
+        if host == CATCH_ALL:
+            return (self._defaults.info,) if self._defaults.info else ()
+        result = self._hosts.get(host)
+        return result.certificates if result else ()
+
     def views_of_host(self, host: str) -> list[View]:
         """The Ingresses with rules for a host, the oldest first. May be called while an update goes on elsewhere."""
         return self._views_of(tuple(self._by_host.get(host, ())))
