@@ -33,6 +33,23 @@ VALUES: dict[str, dict[str, Any]] = {
         }
     },
     "host ports": {"controller": {"hostPort": {"enabled": True}}, "tcp": {"9000": "shop/db:9000"}},
+    "http/3 beside a udp service": {
+        "controller": {
+            "http3": {"enabled": True},
+            "networkPolicy": {"enabled": True},
+            "containerPort": {"http": 8080, "https": 8443},
+            "service": {"ports": {"http": 80, "https": 4443}, "nodePorts": {"http3": 30443}},
+        },
+        "udp": {"53": "kube-system/kube-dns:53"},
+    },
+    "geoip databases from a volume": {
+        "controller": {
+            "config": {"use-geoip2": "true"},
+            "extraArgs": {"geoip-dir": "/geoip"},
+            "extraVolumes": [{"name": "geoip", "persistentVolumeClaim": {"claimName": "geoip", "readOnly": True}}],
+            "extraVolumeMounts": [{"name": "geoip", "mountPath": "/geoip", "readOnly": True}],
+        }
+    },
     "many replicas": {
         "controller": {
             "replicaCount": 3,
@@ -299,6 +316,31 @@ def test_the_admin_port_and_the_probes_are_never_part_of_the_traffic_service() -
     for name in ("tidegate-controller", "tidegate-controller-internal"):
         targets = {port["targetPort"] for port in services[name]["spec"]["ports"]}
         assert targets == {"http", "p9000-tcp", "p22-tcp", "p53-udp"}
+
+
+def test_http3_is_a_udp_port_of_pod_service_and_network_policy_and_clients_are_told_the_services() -> None:
+    values = VALUES["http/3 beside a udp service"]
+    pod, kinds = pod_of(values), {one["kind"]: one for one in rendered(values)}
+    ports = {port["name"]: (port["containerPort"], port["protocol"]) for port in container(pod, "nginx")["ports"]}
+    assert (ports["https"], ports["http3"]) == ((8443, "TCP"), (8443, "UDP"))
+    assert {"--enable-http3", "--http3-advertised-port=4443"} <= set(container(pod, "operator")["args"])
+    services = [one for one in rendered(values) if one["metadata"]["name"] == "tidegate-controller"]
+    (port,) = [
+        port for one in services if one["kind"] == "Service" for port in one["spec"]["ports"] if port["name"] == "http3"
+    ]
+    assert port == {"name": "http3", "port": 4443, "targetPort": "http3", "protocol": "UDP", "nodePort": 30443}
+    allowed = kinds["NetworkPolicy"]["spec"]["ingress"][0]["ports"]
+    assert {"port": 8443, "protocol": "UDP"} in allowed
+
+
+def test_without_http3_there_is_no_udp_port() -> None:
+    assert "UDP" not in json.dumps([one for one in rendered({}) if one["kind"] in ("Service", "Deployment")])
+
+
+def test_mounted_databases_are_in_both_containers() -> None:
+    pod = pod_of(VALUES["geoip databases from a volume"])
+    for one in pod["containers"]:
+        assert {"name": "geoip", "mountPath": "/geoip", "readOnly": True} in one["volumeMounts"]
 
 
 def test_namespaced_roles_ask_for_nothing_of_the_cluster() -> None:

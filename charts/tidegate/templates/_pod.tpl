@@ -51,6 +51,10 @@
 {{- if .Values.udp }}
 - --udp-services-configmap={{ default "$(POD_NAMESPACE)" $controller.udp.configMapNamespace }}/{{ include "tidegate.fullname" . }}-udp
 {{- end }}
+{{- if $controller.http3.enabled }}
+- --enable-http3
+- --http3-advertised-port={{ $controller.service.ports.https }}
+{{- end }}
 {{- if include "tidegate.webhook" . }}
 - --validating-webhook=:{{ $controller.admissionWebhooks.port }}
 {{- if include "tidegate.webhookFiles" . }}
@@ -280,6 +284,9 @@ spec:
       ports:
         {{- include "tidegate.port" (list . "http" $controller.containerPort.http "TCP" $controller.hostPort.ports.http) | nindent 8 }}
         {{- include "tidegate.port" (list . "https" $controller.containerPort.https "TCP" $controller.hostPort.ports.https) | nindent 8 }}
+        {{- if $controller.http3.enabled }}
+        {{- include "tidegate.port" (list . "http3" $controller.containerPort.https "UDP" $controller.hostPort.ports.https) | nindent 8 }}
+        {{- end }}
         {{- range $protocol, $services := dict "tcp" .Values.tcp "udp" .Values.udp }}
         {{- range $port, $_ := $services }}
         {{- include "tidegate.port" (list $root (printf "%s%v-%s" $root.Values.portNamePrefix $port $protocol) $port (upper $protocol) $port) | nindent 8 }}
