@@ -45,13 +45,18 @@ def _port(subject: Subject, protocol: str) -> int:
 
 @contextlib.contextmanager
 def running(
-    apps_of: Callable[[tuple[int, ...]], list[App]], place: Path, *, access_log: bool = False, haproxy: bool = True
+    apps_of: Callable[[tuple[int, ...]], list[App]],
+    place: Path,
+    *,
+    access_log: bool = False,
+    haproxy: bool = True,
+    calls: bool = False,
 ) -> Iterator[tuple[list[App], list[Subject]]]:
     """Tidegate, static NGINX and HAProxy with the same applications, and their backends."""
     with contextlib.ExitStack() as stack:
         backends = Backends(place / "backends")
         stack.callback(backends.stop)
-        apps = apps_of(backends.ports)
+        apps = apps_of(backends.call_ports if calls else backends.ports)
         pair = certificate(place)
         subjects: list[Subject] = [
             Tidegate(place / "tidegate", apps, access_log=access_log),
@@ -122,6 +127,18 @@ def one_host(options: Options) -> tuple[list[Figure], list[str]]:
 
 def many_hosts(options: Options) -> tuple[list[Figure], list[str]]:
     return _hosts("cpu-5000-hosts", options.hosts, options)
+
+
+def grpc_calls(options: Options) -> tuple[list[Figure], list[str]]:
+    """Unary calls to one host over TLS; every one must end with trailers."""
+
+    def apps_of(ports: tuple[int, ...]) -> list[App]:
+        return manifests.apps(1, ports, settings={"backend-protocol": "GRPC"})
+
+    with folder() as place, running(apps_of, place, haproxy=False, calls=True) as (apps, subjects):
+        targets = load.Targets(place, [(app.host, path) for app in apps for path in manifests.REQUESTS[1:]])
+        times = measure(subjects, targets, ("grpc",), options)
+    return compare("cpu", times, ("grpc",), MOST_RATIO), [_rounds(options)]
 
 
 def patterns(options: Options) -> tuple[list[Figure], list[str]]:

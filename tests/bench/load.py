@@ -47,7 +47,7 @@ def http1(port: int, targets: Targets, seconds: float) -> int:
     return int(found[1])
 
 
-def http2(port: int, targets: Targets, seconds: float) -> int:
+def http2(port: int, targets: Targets, seconds: float, *kind: str) -> int:
     """Requests answered 200 over TLS and HTTP/2; anything else is an error."""
     command = [
         sys.executable,
@@ -57,6 +57,7 @@ def http2(port: int, targets: Targets, seconds: float) -> int:
         str(seconds),
         str(H2_CONNECTIONS),
         str(H2_STREAMS),
+        *kind,
     ]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     result = json.loads(out)
@@ -65,4 +66,9 @@ def http2(port: int, targets: Targets, seconds: float) -> int:
     return int(result["right"])
 
 
-GENERATORS = {"h1": http1, "h2": http2}
+def grpc(port: int, targets: Targets, seconds: float) -> int:
+    """Unary calls answered over TLS; anything else is an error."""
+    return http2(port, targets, seconds, "grpc")
+
+
+GENERATORS = {"h1": http1, "h2": http2, "grpc": grpc}

@@ -32,6 +32,10 @@ class App:
         return f"app{self.number:05}"
 
     @property
+    def takes_calls(self) -> bool:
+        return self.settings.get("backend-protocol") == "GRPC"
+
+    @property
     def host(self) -> str:
         return f"h{self.number:05}.bench.test"
 

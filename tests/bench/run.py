@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "cpu-one-host": cpu.one_host,
     "cpu-5000-hosts": cpu.many_hosts,
     "cpu-regex-5000": cpu.patterns,
+    "cpu-grpc": cpu.grpc_calls,
     "regex-churn": churn.regex_churn,
     "endpoint-change": changes.endpoint_change,
     "new-ingress-known-policy": changes.new_ingress_known_policy,

@@ -132,19 +132,33 @@ class Subject:
 
 
 class Backends:
-    """One NGINX process that answers on several ports: its port, the host and the URI that it was asked for."""
+    """One NGINX process that answers on several ports: its port, the host and the URI that it was asked for.
+
+    On `call_ports` it takes gRPC calls: HTTP/2 in clear text, the same answer with trailers.
+    """
 
     def __init__(self, place: Path, count: int = 4) -> None:
-        self.ports = tuple(free_ports(count))
+        ports = free_ports(2 * count)
+        self.ports, self.call_ports = tuple(ports[:count]), tuple(ports[count:])
         place.mkdir()
         text = f"""
 daemon off; worker_processes 1; pid {place}/pid; error_log {place}/error.log;
 events {{ worker_connections {WORKER_CONNECTIONS}; }}
 http {{
     access_log off; keepalive_requests 100000000; keepalive_timeout 3600s; server_tokens off; default_type text/plain;
+    upstream answers {{ server 127.0.0.1:{self.ports[0]}; keepalive 64; keepalive_requests 100000000; }}
     server {{
         {" ".join(f"listen 127.0.0.1:{port};" for port in self.ports)}
         location / {{ return 200 "$server_port $host $request_uri\\n"; }}
+    }}
+    server {{
+        {" ".join(f"listen 127.0.0.1:{port} http2;" for port in self.call_ports)}
+        location / {{
+            proxy_pass http://answers; # which waits for the message: `return` would not, and reset the stream
+            proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
+            proxy_hide_header Content-Type; add_header Content-Type application/grpc;
+            add_trailer grpc-status 0;
+        }}
     }}
 }}
 """
@@ -232,6 +246,11 @@ HEADERS = """
     proxy_set_header Connection $connection_upgrade;
     proxy_set_header Proxy "";
 """
+CALL_HEADERS = "".join(
+    line + "\n"
+    for line in HEADERS.replace("proxy_set_header", "grpc_set_header").splitlines()
+    if "Upgrade" not in line and "Connection" not in line
+)
 LOG_FORMAT = (
     '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
     '"$http_user_agent" $request_length $request_time [$upstream_name] [] $upstream_addr '
@@ -277,8 +296,8 @@ class StaticNginx(Subject):
         upstream = _upstream_name(app.endpoints)
         name = f"set $upstream_name bench-{app.name}-80; " if self.access_log else ""
         lines = [f"    server {{\n        {self._listen()} server_name {app.host};"]
-        for path, kind in app.paths:
-            lines.append(f"        location {location(path, kind)} {{ {name}proxy_pass http://{upstream}; }}")
+        goes = f"grpc_pass grpc://{upstream}" if app.takes_calls else f"proxy_pass http://{upstream}"
+        lines += [f"        location {location(path, kind)} {{ {name}{goes}; }}" for path, kind in app.paths]
         return "\n".join(lines) + "\n    }\n"
 
     def _text(self, upstreams: str, servers: str) -> str:
@@ -305,6 +324,9 @@ http {{
     proxy_next_upstream error timeout; proxy_next_upstream_tries 3; client_max_body_size 1m;
     add_header Strict-Transport-Security $hsts always; proxy_hide_header Strict-Transport-Security;
     {HEADERS}
+    grpc_connect_timeout 5s; grpc_next_upstream error timeout; grpc_next_upstream_tries 3;
+    grpc_hide_header Strict-Transport-Security;
+    {CALL_HEADERS}
     ssl_certificate {self.certificate}; ssl_certificate_key {self.certificate};
     ssl_protocols TLSv1.2 TLSv1.3; ssl_ciphers {CIPHERS}; ssl_prefer_server_ciphers on;
     ssl_session_cache shared:bench:10m; ssl_session_tickets off; ssl_buffer_size 4k;
