@@ -18,6 +18,7 @@ class Options:
     zero_failure_seconds: float = 60
     zero_failure_rate: int = 1000  # requests a second
     transfer_mib: int = 1024
+    transfer_rounds: int = 5
     helm_secrets: int = 3000  # of 500 kB
     certificates: int = 10_000
     rotations: int = 1000
@@ -35,6 +36,7 @@ QUICK = Options(
     patterns=10_000,
     zero_failure_seconds=10,
     transfer_mib=64,
+    transfer_rounds=2,
     helm_secrets=20,
     certificates=500,
     rotations=50,

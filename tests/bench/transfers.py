@@ -22,7 +22,6 @@ from subjects import WORKER_CONNECTIONS, BenchError, Subject, Tidegate, folder, 
 
 MIB = 1024 * 1024
 HOST = "h00001.bench.test"
-ROUNDS = 5
 SESSIONS = 400
 MOST_GROWTH = 16.0  # MB of a worker while a transfer goes on
 
@@ -192,18 +191,18 @@ def _cost(subject: Transfers, work: Callable[[Transfers], None]) -> tuple[float,
 
 
 def _compare(
-    name: str, subjects: tuple[Transfers, Transfers], mib: int, work: Callable[[Transfers], None]
+    name: str, subjects: tuple[Transfers, Transfers], options: Options, work: Callable[[Transfers], None]
 ) -> list[Figure]:
     costs: dict[str, list[float]] = {subject.label: [] for subject in subjects}
     growth = 0.0
-    for number in range(ROUNDS + 1):
+    for number in range(options.transfer_rounds + 1):
         for subject in subjects if number % 2 else subjects[::-1]:
             seconds, grown = _cost(subject, work)
             if number:  # the first round warms up
                 costs[subject.label].append(seconds)
                 growth = max(growth, grown) if isinstance(subject, Tidegate) else growth
     mine, other = (statistics.median(costs[subject.label]) for subject in subjects)
-    gib = mib / 1024
+    gib = options.transfer_mib / 1024
     return [
         at_least(name, gib / max(mine, 0.01), "GiB/CPU s", subjects[1].label, gib / max(other, 0.01), least_ratio=0.95),
         bounded(f"{name}-memory", round(growth, 1), "MB", MOST_GROWTH),
@@ -220,24 +219,25 @@ def transfers(options: Options) -> tuple[list[Figure], list[str]]:
             for subject in subjects:
                 subject.start()
                 wait_for("the TCP service", lambda port=subject.tcp_port: get(port, HOST, "/0")[0] == 200)  # type: ignore[misc]
-            mib = options.transfer_mib
             for name, method in (("upload", "POST"), ("download", "GET")):
-                figures += _compare(f"http-{name}", subjects, mib, lambda it, m=method: transfer(it.port, m, size))  # type: ignore[misc]
-                figures += _compare(f"tcp-{name}", subjects, mib, lambda it, m=method: transfer(it.tcp_port, m, size))  # type: ignore[misc]
-            figures.append(_sessions(subjects))
+                figures += _compare(f"http-{name}", subjects, options, lambda it, m=method: transfer(it.port, m, size))  # type: ignore[misc]
+                figures += _compare(
+                    f"tcp-{name}", subjects, options, lambda it, m=method: transfer(it.tcp_port, m, size)
+                )  # type: ignore[misc]
+            figures.append(_sessions(subjects, options.transfer_rounds))
         finally:
             for subject in subjects:
                 subject.stop()
             backend.stop()
     return figures, [
-        f"{options.transfer_mib} MiB on one connection, medians of {ROUNDS} rounds; memory: the most that the worker"
+        f"{options.transfer_mib} MiB on one connection, medians of {options.transfer_rounds} rounds; memory: the most that the worker"
         " grew by while it went on",
         f"tcp-session: CPU of the worker for a TCP session of its own with one small request, {SESSIONS} of them;"
         " njs reads a file for each",
     ]
 
 
-def _sessions(subjects: tuple[Transfers, Transfers]) -> Figure:
+def _sessions(subjects: tuple[Transfers, Transfers], rounds: int) -> Figure:
     """What a session costs before its first byte."""
     costs: dict[str, list[float]] = {subject.label: [] for subject in subjects}
 
@@ -245,7 +245,7 @@ def _sessions(subjects: tuple[Transfers, Transfers]) -> Figure:
         for _ in range(SESSIONS):
             transfer(subject.tcp_port, "GET", 0)
 
-    for number in range(ROUNDS + 1):
+    for number in range(rounds + 1):
         for subject in subjects:
             seconds, _ = _cost(subject, work)
             if number:

@@ -58,12 +58,19 @@ def test_a_ticket_is_taken_for_as_long_as_its_key_is_listed(up: Up, tmp_path: Pa
     assert not resumes()
 
 
-def test_an_expired_certificate_is_shown_and_told(up: Up) -> None:
-    pair = Authority("old").pair("shop.test", begin=-30, days=-1)
-    up.apply("shop", secret("old", tls_crt=pair.chain.encode(), tls_key=pair.key.encode()))
-    up.apply("tls", ingress("old", "shop.test", "/tls", tls="old"))
-    assert "CN = old" in openssl(up, "shop.test")
-    until(lambda: "the certificate of shop.test expired at" in up.said(), 30)
+@pytest.mark.parametrize(
+    ("host", "begin", "days", "words"),
+    [("expired.test", -30, -1, "expired at"), ("early.test", 2, 30, "is valid only from")],
+)
+def test_a_certificate_that_is_not_valid_now_is_shown_and_told(
+    up: Up, host: str, begin: int, days: int, words: str
+) -> None:
+    pair = Authority("odd").pair(host, begin=begin, days=days)
+    name = host.partition(".")[0]
+    up.apply(name, secret(name, tls_crt=pair.chain.encode(), tls_key=pair.key.encode()))
+    up.apply(f"{name}-tls", ingress(name, host, "/tls", tls=name))
+    assert "CN = odd" in openssl(up, host)
+    until(lambda: f"the certificate of {host} {words}" in up.said(), 30)
 
 
 def test_dhe_ciphers_work_once_there_are_parameters(up: Up) -> None:
