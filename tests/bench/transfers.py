@@ -230,8 +230,8 @@ def transfers(options: Options) -> tuple[list[Figure], list[str]]:
                 subject.stop()
             backend.stop()
     return figures, [
-        f"{options.transfer_mib} MiB on one connection, medians of {options.transfer_rounds} rounds; memory: the most that the worker"
-        " grew by while it went on",
+        f"{options.transfer_mib} MiB on one connection, medians of {options.transfer_rounds} rounds; memory: the most"
+        " that the worker grew by while it went on",
         f"tcp-session: CPU of the worker for a TCP session of its own with one small request, {SESSIONS} of them;"
         " njs reads a file for each",
     ]
