@@ -326,6 +326,14 @@ class Up:
         status, body = self.get(host, path)
         return str(json.loads(body)["backend"]) if status == 200 else str(status)
 
+    def configuration(self) -> str:
+        """What NGINX reads, as it understands it (`nginx -T`)."""
+        command = [self.binary, "-T", "-e", "stderr", "-c", self.run / "conf" / "nginx.conf"]
+        env = {**os.environ, "TIDEGATE_RUN_DIR": str(self.run)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=START, env=env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     # -- processes -----------------------------------------------------------------------------------------------------
 
     def nginx(self) -> list[NginxProcess]:
