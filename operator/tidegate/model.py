@@ -193,6 +193,7 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     headers: tuple[tuple[str, str], ...] = ()  # of each answer, in place of the backend's; an empty value removes one
     upstream_host: str = ""
     port_in_redirects: bool = False  # NGINX's own redirects name the port
+    relative_redirects: bool = False  # NGINX's own redirects, but the one to HTTPS, are paths alone
     fallback: str = ""  # backend asked when the own one has no endpoint
     error_backend: str = ""  # backend that answers intercepted errors
     intercepts: bool = False  # the policy replaces some statuses

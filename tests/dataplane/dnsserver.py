@@ -13,7 +13,7 @@ import dns.rrset
 
 
 class Dns:
-    """`addresses` may change at any time; None: there is no such name."""
+    """`addresses`, of either family, may change at any time; None: there is no such name."""
 
     def __init__(self, addresses: list[str] | None) -> None:
         self.addresses = addresses
@@ -33,9 +33,10 @@ class Dns:
             answer.flags |= dns.flags.RA
             if self.addresses is None:
                 answer.set_rcode(dns.rcode.NXDOMAIN)
-            elif question.question[0].rdtype == dns.rdatatype.A and self.addresses:
-                name = question.question[0].name
-                answer.answer.append(dns.rrset.from_text(name, 0, "IN", "A", *self.addresses))
+            for kind, mark in ((dns.rdatatype.A, "."), (dns.rdatatype.AAAA, ":")):
+                found = [one for one in self.addresses or () if mark in one]
+                if question.question[0].rdtype == kind and found:
+                    answer.answer.append(dns.rrset.from_text(question.question[0].name, 0, "IN", kind, *found))
             self._socket.sendto(answer.to_wire(), peer)
 
     def __enter__(self) -> Dns:

@@ -73,13 +73,32 @@ class Mentions:
         for node in reversed(tests):
             del lines[node.lineno - 1 : node.end_lineno]
         shared = mentioned("\n".join(lines), settings)
+        tables = {node.name: table_of(node, tree) for node in tests}
         for name, body in own.items():
+            for setting in settings:
+                if (row := setting.partition("/")[2]) in tables[name]:
+                    self._found[setting].add(Candidate(0, 0, f"tests/dataplane/{file.name}::{name}[{row}]"))
             named = mentioned(body, settings)
             test = f"tests/dataplane/{file.name}::{name}"
             for setting in named:
                 self._found[setting].add(Candidate(0, len(named) - 1, test))
             for setting in shared - named:
                 self._found[setting].add(Candidate(1, len(shared) + len(named), test))
+
+
+def table_of(test: ast.FunctionDef, tree: ast.Module) -> set[str]:
+    """The keys of the table, a dictionary of its file, of which a test takes one at a time."""
+    calls = [one for one in test.decorator_list if isinstance(one, ast.Call)]
+    given = {item.id for call in calls for item in call.args if isinstance(item, ast.Name)}
+    tables = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    keys = [key for name in given & tables.keys() for key in tables[name].keys]
+    return {str(key.value) for key in keys if isinstance(key, ast.Constant)}
 
 
 def mentioned(text: str, settings: set[str]) -> set[str]:

@@ -48,11 +48,11 @@ end
 
 function _M.to_slash(route, uri)
   local var = ngx.var
-  local location = var.scheme .. "://" .. var.host
-  if route.port_in_redirects then
-    location = location .. ":" .. var.server_port
+  local location = ngx.escape_uri(uri .. "/", 0)
+  if not route.relative_redirects then
+    local port = route.port_in_redirects and ":" .. var.server_port or ""
+    location = var.scheme .. "://" .. var.host .. port .. location
   end
-  location = location .. ngx.escape_uri(uri .. "/", 0)
   if var.args then
     location = location .. "?" .. var.args
   end

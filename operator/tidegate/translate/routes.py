@@ -330,6 +330,7 @@ def build_route(
         headers=additions.headers,
         upstream_host=settings.get(ann.UPSTREAM_VHOST) or "",
         port_in_redirects=settings.get(ann.USE_PORT_IN_REDIRECTS),
+        relative_redirects=settings.get(ann.RELATIVE_REDIRECTS),
         fallback=str(fallback) if fallback and location.backend else "",
         error_backend=str(fallback) if fallback and own_errors else "",
         intercepts=bool(policy.intercept),
