@@ -9,6 +9,7 @@ that the records of ordinary routes stay small.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Literal
 
@@ -284,6 +285,14 @@ class Directive(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     name: str
     args: tuple[str, ...] = ()
     block: tuple[Directive, ...] | None = None
+
+
+def listens_of(lines: Iterable[Directive]) -> Iterator[str]:
+    """The addresses that `listen` directives name, at any depth."""
+    for line in lines:
+        if line.name == "listen" and line.args:
+            yield line.args[0]
+        yield from listens_of(line.block or ())
 
 
 class RateLimit(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -637,9 +646,13 @@ class Verification(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class ServerProfile(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What needs a native `server` of its own: verified clients, ciphers, lines of a server snippet."""
+    """What needs a native `server` of its own: verified clients, ciphers, lines of a server snippet.
+
+    One with lines for the `stream` block has nothing else, and no hosts.
+    """
 
     snippet: tuple[Directive, ...] = ()
+    stream: tuple[Directive, ...] = ()
     verification: Verification | None = None
     ciphers: str = ""  # empty: the global ones
     prefer_server_ciphers: bool | None = None  # None: as globally

@@ -24,7 +24,7 @@ from tidegate.apply.own import without_own
 from tidegate.apply.pusher import Pusher
 from tidegate.apply.records import Record, built_in_backend, data_size, in_order, needs_of, policies_of
 from tidegate.apply.revisions import Revisions
-from tidegate.apply.servers import loses_verification, same_places, with_policies
+from tidegate.apply.servers import loses_verification, same_places, stream_lines, with_policies
 from tidegate.apply.streams import Listeners, StreamFiles
 from tidegate.model import Globals, Listener, Passthrough, Policy, Server, Stream
 from tidegate.render.runtime import MIB, Capacity, Runtime
@@ -93,8 +93,10 @@ class Applier:
         self._stream_files = StreamFiles(Path(runtime.worker_place) / "streams")
         self._listeners = Listeners()
         self._listeners_since = 0
+        self._lines_since = 0
         self._refused_policies: dict[str, str] = {}
         self._refused_servers: dict[str, str] = {}
+        self._refused_lines: set[str] = set()  # those of them that are lines for `stream`
         self._refused_globals: Globals | None = None
         self._started = False  # whether what runs is known
         self._ever_started = False
@@ -143,7 +145,13 @@ class Applier:
             self._refused_policies.clear()  # under other settings NGINX may take them
             self._refused_servers.clear()
             self._refused_globals = None
+        waited = self._lines_wait
         self._policies, self._policy_users, self._servers = policies, policy_users, servers or {}
+        for digest in self._refused_lines - self._servers.keys():  # whoever is at fault for a port may be gone by then
+            self._refused_lines.discard(digest)
+            self._refused_servers.pop(digest, None)
+        if self._lines_wait and not waited:
+            self._lines_since = revision
         for record in records:
             former = self._pending.get(record.key)
             self._pending[record.key] = _Pending(record, former.first if former else revision, revision)
@@ -161,7 +169,8 @@ class Applier:
         """What is wanted may name what was refused before."""
         pending = [item.record for item in self._pending.values()]
         again = {digest for record in pending for digest in record.policies} & self._refused_policies.keys()
-        once_more = {record.profile for record in pending} & self._refused_servers.keys()
+        profiles = {record.profile for record in pending} | stream_lines(self._servers)
+        once_more = profiles & self._refused_servers.keys()
         if again or once_more:
             refused = {digest: self._refused_policies[digest] for digest in again}
             self._refuse(Refused(refused, {digest: self._refused_servers[digest] for digest in once_more}))
@@ -232,6 +241,8 @@ class Applier:
             waiting.append(self._globals_since)
         if self._listeners_wait:
             waiting.append(self._listeners_since)
+        if self._lines_wait:
+            waiting.append(self._lines_since)
         seconds = self.revisions.reach(waiting)
         if seconds is None:
             return
@@ -403,6 +414,12 @@ class Applier:
     def _listeners_wait(self) -> bool:
         return self._listeners.to_open(self._opened, time.monotonic()) != self._opened
 
+    @property
+    def _lines_wait(self) -> bool:
+        """Whether other lines for `stream` are wanted than those that run."""
+        loaded = self.loader.loaded
+        return stream_lines(self._servers_to_load) != stream_lines(loaded.content.servers if loaded else {})
+
     def _needs_reload(self) -> bool:
         loaded = self.loader.loaded
         return (
@@ -480,6 +497,9 @@ class Applier:
         if refused.listeners:
             self._listeners.refuse(refused.listeners)
             held.append(self._listeners_since)
+        if lines := stream_lines(self._servers) & refused.servers.keys():
+            self._refused_lines |= lines
+            held.append(self._lines_since)
         if refused.settings:
             self._refused_globals = self._globals
             held.append(self._globals_since)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,7 @@ from tidegate.agent.client import AgentClient, AgentError
 from tidegate.agent.protocol import ApplyResult, NginxError, Stage
 from tidegate.apply.memo import Content, Loaded, Memo
 from tidegate.apply.quarantine import Suspect, bisect, suspect_at
-from tidegate.model import CATCH_ALL, Globals, Listener, Policy
+from tidegate.model import CATCH_ALL, Globals, Listener, Policy, Server, listens_of
 from tidegate.render.configuration import Configuration
 from tidegate.render.quoting import UnsafeValue
 from tidegate.render.runtime import Runtime
@@ -128,6 +128,8 @@ class Loader:
         self.last_reload_successful = False
         if listeners := _closed_to_us(result, wanted.listeners):
             return Refused(listeners=listeners)
+        if lines := _taken_by_lines(result, wanted.servers):
+            return Refused(servers=lines)
         busy = any(error.address for error in result.errors) and not self._moves_listeners(wanted.globals)
         if result.stage is Stage.STOPPED or busy:
             raise _failure(result)
@@ -242,6 +244,17 @@ def _closed_to_us(result: ApplyResult, listeners: Sequence[Listener]) -> dict[st
     """The listeners whose ports could not be opened, and why."""
     messages = {error.address.rpartition(":")[2]: error.message for error in result.errors if error.address}
     return {one.name: messages[str(one.port)] for one in listeners if str(one.port) in messages}
+
+
+def _taken_by_lines(result: ApplyResult, servers: Mapping[str, Server]) -> dict[str, str]:
+    """The lines for `stream` that ask for a port which could not be opened, and why."""
+    messages = {error.address.rpartition(":")[2]: error.message for error in result.errors if error.address}
+    return {
+        digest: messages[port]
+        for digest, server in servers.items()
+        for address in listens_of(server.profile.stream)
+        if (port := address.rpartition(":")[2]) in messages
+    }
 
 
 def _unsafe(generation: int, error: UnsafeValue) -> ApplyResult:

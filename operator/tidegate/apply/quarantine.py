@@ -9,11 +9,12 @@ from typing import NamedTuple
 POLICY_LOCATION = re.compile(r"^\s*location @policy_([0-9a-f]+) \{")
 LOCATION_END = re.compile(r"^        \}")
 SERVER = re.compile(r"^    # server ([0-9a-f]+)$")
+STREAM = re.compile(r"^    # stream (end|[0-9a-f]+)$")
 SERVER_END = re.compile(r"^    \}")
 
 
 class Suspect(NamedTuple):
-    """What may be at fault: a policy or the profile of a server, by its digest."""
+    """What may be at fault: a policy or the profile of a server (or of lines for `stream`), by its digest."""
 
     digest: str
     server: bool = False
@@ -25,6 +26,8 @@ Refusal = Callable[[Sequence[Suspect]], Awaitable[str]]
 def suspect_at(configuration: str, line: int) -> Suspect | None:
     """The policy in whose location a line (from 1) stands, else the profile of its server, or None."""
     lines = configuration.splitlines()
+    if (lines_of := _stream_at(lines[:line])) is not None:
+        return lines_of
     in_location = True
     for number in range(min(line, len(lines)) - 1, -1, -1):
         text = lines[number]
@@ -37,6 +40,13 @@ def suspect_at(configuration: str, line: int) -> Suspect | None:
             if SERVER_END.match(text):
                 return None
     return None
+
+
+def _stream_at(lines: Sequence[str]) -> Suspect | None:
+    """Whose lines for `stream` the last one belongs to."""
+    marks = (found[1] for text in reversed(lines) if (found := STREAM.match(text)))
+    mark = next(marks, "end")
+    return None if mark == "end" else Suspect(mark, server=True)
 
 
 async def bisect(suspects: Sequence[Suspect], refusal: Refusal) -> dict[Suspect, str]:

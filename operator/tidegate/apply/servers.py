@@ -49,6 +49,11 @@ def same_places(one: Mapping[str, Server], other: Mapping[str, Server]) -> bool:
     }
 
 
+def stream_lines(servers: Mapping[str, Server]) -> frozenset[str]:
+    """The digests of lines for the `stream` block."""
+    return frozenset(digest for digest, server in servers.items() if server.profile.stream)
+
+
 def with_policies(server: Server, more: Iterable[str], known: Collection[str]) -> Server:
     """The server with further policies, as far as they are known."""
     return replace(server, policies=tuple(sorted({*server.policies, *more} & set(known))))

@@ -116,7 +116,10 @@ class Configuration:
     def stream(self) -> StreamBlock | None:
         """The TCP and UDP services; None where there are none, and then NGINX loads nothing for them."""
         runtime = self.runtime
-        if not (self._listeners or self.settings.stream.snippet or runtime.ssl_passthrough):
+        snippets = [
+            (digest, server.profile.stream) for digest, server in self._servers.items() if server.profile.stream
+        ]
+        if not (self._listeners or self.settings.stream.snippet or snippets or runtime.ssl_passthrough):
             return None
         return StreamBlock(
             self.settings,
@@ -126,6 +129,7 @@ class Configuration:
             njs_dir=f"{posixpath.dirname(runtime.lua_dir)}/njs",
             own_port=runtime.stream_port,
             passthrough=self._passthrough,
+            snippets=snippets,
         )
 
     @property
@@ -213,6 +217,7 @@ class Configuration:
                 "servers": {
                     digest: {"hosts": server.hosts, "policies": () if digest == CATCH_ALL else server.policies}
                     for digest, server in sorted(self._servers.items())
+                    if not server.profile.stream
                 },
                 "router": {
                     "body_limit": settings.default_policy.body_limit,

@@ -36,7 +36,7 @@ def native_servers(servers: dict[str, Server]) -> list[NativeServer]:
     named = servers[CATCH_ALL].hosts if CATCH_ALL in servers else ()
     found = [NativeServer("", (CATCH_ALL, *map(server_name, named)), ServerProfile(), None)]
     for digest, server in sorted(servers.items()):
-        if digest != CATCH_ALL:
+        if digest != CATCH_ALL and not server.profile.stream:
             names = tuple(map(server_name, server.hosts))
             found.append(NativeServer(digest, names, server.profile, frozenset(server.policies)))
     return found

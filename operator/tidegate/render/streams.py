@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tidegate.model import Globals, Listener, Stream, StreamSettings
+from tidegate.model import Directive, Globals, Listener, Stream, StreamSettings
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,10 @@ def opened_listeners(streams: Mapping[str, Stream]) -> tuple[Listener, ...]:
 
 
 class StreamBlock:
-    """`folder` holds one file for each listener, which says what its endpoints are now."""
+    """`folder` holds one file for each listener, which says what its endpoints are now.
+
+    `snippets` are the lines of Ingresses, each with its digest.
+    """
 
     def __init__(
         self,
@@ -54,8 +57,9 @@ class StreamBlock:
         njs_dir: str,
         own_port: int,
         passthrough: PassthroughServers | None,
+        snippets: Sequence[tuple[str, tuple[Directive, ...]]],
     ) -> None:
-        self.passthrough = passthrough
+        self.passthrough, self.snippets = passthrough, snippets
         self.folder, self.njs_dir = folder, njs_dir
         self._globals, self._listeners, self._hosts = settings, listeners, hosts
         self.resolver = own_address(folder, own_port)

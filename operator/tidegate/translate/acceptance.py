@@ -8,6 +8,7 @@ from enum import Enum
 import msgspec
 
 from tidegate.findings import Finding, Severity, brief
+from tidegate.model import listens_of
 from tidegate.resources.model import Ingress
 from tidegate.settings import annotations as ann
 from tidegate.settings.patterns import pattern_fault
@@ -115,6 +116,18 @@ def _check_patterns(ingress: Ingress, settings: IngressSettings) -> Finding | No
     return None
 
 
+def _listen_fault(settings: IngressSettings, options: Options) -> str:
+    """Why lines for `stream` may not listen where they say: it is somebody else's place. Empty: they may."""
+    lines = settings.get(ann.STREAM_SNIPPET)
+    for address in listens_of(lines):
+        port = address.rpartition(":")[2]
+        if address.startswith("unix:") or not port.isascii() or not port.isdigit():
+            return f"found a listener at {brief(address)}, allowed: a port, with an address before it or not"
+        if use := options.reserved_ports.get(int(port)):
+            return f"found a listener at port {int(port)}, which Tidegate itself uses ({use})"
+    return ""
+
+
 def _catch_all(ingress: Ingress, options: Options) -> bool:
     """Whether this is what nobody may have; one that becomes it is gone, whatever was accepted before."""
     return options.disable_catch_all and ingress.default_backend is not None
@@ -131,6 +144,9 @@ def _refusal(ingress: Ingress, settings: IngressSettings, options: Options) -> F
             "Rejected",
             "a default backend is not allowed here (--disable-catch-all)",
         )
+    if fault := _listen_fault(settings, options):
+        field = f"metadata.annotations[{options.annotations_prefix}/{ann.STREAM_SNIPPET.name}]"
+        return Finding(ingress.key, field, Severity.ERROR, "Rejected", fault)
     return _check_patterns(ingress, settings)
 
 

@@ -55,6 +55,7 @@ from tidegate.translate.reader import Dependencies, Reader, Unit
 from tidegate.translate.revisions import Revisions
 from tidegate.translate.routes import RouteContext
 from tidegate.translate.strays import Strays
+from tidegate.translate.stream_snippets import StreamSnippets
 from tidegate.translate.streams import StreamEntry, Streams
 from tidegate.translate.tally import Tally
 
@@ -92,6 +93,7 @@ class Translator:
         self._refused_verifications: dict[Verification, str] = {}
         self._defaults = Defaults(options)
         self._streams = Streams(options)
+        self._stream_snippets = StreamSnippets()
         self._passthroughs = Passthroughs()
 
     def live_in(self, zone: str) -> None:
@@ -151,8 +153,11 @@ class Translator:
         return dict(self._policies), users
 
     def servers(self) -> dict[str, Server]:
-        """The native servers by the digest of their profile; `_` for names that the catch-all one has to name."""
-        return self._publication.servers()
+        """The native servers by the digest of their profile; `_` for names that the catch-all one has to name.
+
+        What Ingresses add to the `stream` block is among them, without hosts.
+        """
+        return self._publication.servers() | self._stream_snippets.servers()
 
     def snapshot(self) -> Snapshot:
         """Everything that is wanted, in the order of its names."""
@@ -228,7 +233,7 @@ class Translator:
         does: their hosts are closed.
         """
         bad, bad_servers = set(policies), set(servers)
-        keys: set[ObjectKey] = set()
+        keys = set(self._stream_snippets.owners(bad_servers))
         secrets: set[ObjectKey] = set()
         for result in self._hosts.values():
             own = result.own
@@ -360,6 +365,7 @@ class Translator:
             for name in names(view) if view else ():
                 index[name].add(key)
         self._findings.replace(former.findings if former else (), view.findings if view else ())
+        self._stream_snippets.replace(key, view)
         if view is None:
             self._views.pop(key, None)
         else:

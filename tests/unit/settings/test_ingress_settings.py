@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -256,10 +257,11 @@ def test_dead_names_are_mentioned_and_do_no_harm() -> None:
     assert not result.degraded
 
 
-def test_what_is_not_supported_yet_degrades() -> None:
-    permitted = {"allow-snippet-annotations": "true", "annotations-risk-level": "Critical"}
-    result = resolved({"stream-snippet": "server { listen 99; }"}, permitted)
-    assert said(result) == [("stream-snippet", Severity.WARNING, "NotYetSupported")]
+def test_what_is_not_supported_yet_degrades(monkeypatch: pytest.MonkeyPatch) -> None:
+    coming = replace(ann.MIRROR_HOST, support=Support.NOT_YET)
+    monkeypatch.setattr("tidegate.settings.ingress_settings.find_annotation", lambda _: coming)
+    result = resolved({"mirror-host": "copy.test"})
+    assert said(result) == [("mirror-host", Severity.WARNING, "NotYetSupported")]
     assert (result.rejected, result.denied, result.degraded) == (False, False, True)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from tidegate.settings.configmap import modsecurity as keys
 from tidegate.settings.directives import Directives
 from tidegate.settings.family import Family
-from tidegate.settings.setting import OnInvalid, Risk, Scope, Support
+from tidegate.settings.setting import OnInvalid, Risk, Scope
 from tidegate.settings.texts import CharClass, Snippet, Text
 from tidegate.settings.types import GoBool
 
@@ -32,7 +32,8 @@ STREAM_SNIPPET: Final = _SNIPPETS.setting(
     "Lines for TCP and UDP services.",
     scope=Scope.GLOBAL,
     risk=Risk.CRITICAL,
-    support=Support.NOT_YET,
+    note="Lines that listen at a port of Tidegate's own or at a Unix socket are refused; the same lines of several "
+    "Ingresses count once.",
 )
 ENABLE_MODSECURITY: Final = _FIREWALL.overriding(
     keys.ENABLE_MODSECURITY,
