@@ -29,6 +29,7 @@ PROXY_SSL_VERIFY: Final = _FAMILY.setting(
     "Whether the backend's certificate is verified; a bad one gives 502.",
     on_invalid=OnInvalid.DENY,
     security=True,
+    note="Without proxy-ssl-secret there is nothing to verify with, and a finding says so; a bad value closes.",
 )
 PROXY_SSL_VERIFY_DEPTH: Final = _FAMILY.setting(
     "proxy-ssl-verify-depth",

@@ -105,6 +105,7 @@ AUTH_KEEPALIVE_SHARE_VARS: Final = _FAMILY.setting(
     "Whether the question shares variables with the request.",
     on_invalid=_CLOSED,
     fallback=False,
+    note="A question is NGINX's own and always shares them.",
 )
 AUTH_KEEPALIVE_REQUESTS: Final = _FAMILY.setting(
     "auth-keepalive-requests",
