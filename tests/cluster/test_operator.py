@@ -209,3 +209,15 @@ def test_what_the_admin_port_says_agrees_with_the_cluster(run: Run, cluster: Api
     assert row["state"] == "applied"
     assert run.status()["leader"] is True
     assert run.ask_admin("/check_endpoint?service=echo")[0] == 200
+
+
+def test_no_listener_has_an_ipv6_address_where_the_configmap_says_so(run: Run, cluster: ApiServer) -> None:
+    other: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "four", "namespace": NAMESPACE}}
+    cluster.apply({**other, "data": {"disable-ipv6": "false"}})
+    with Run(cluster, "--http-address", "", "--configmap", f"{NAMESPACE}/four", pod="tidegate-1") as one:
+        one.start()
+        listeners = [f"listen {address}:{one.http} " for address in ("0.0.0.0", "[::]")]
+        until(lambda: all(text in one.configuration().replace('"', "") for text in listeners), PATIENCE)
+        cluster.apply({**other, "data": {"disable-ipv6": "true"}})
+        until(lambda: "listen [::]" not in one.configuration().replace('"', ""), PATIENCE)
+        assert listeners[0] in one.configuration().replace('"', "")

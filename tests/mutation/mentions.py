@@ -57,7 +57,7 @@ class Mentions:
                     named = set(named_in(load(case))) & known
                     for setting in named:
                         self._found[setting].add(Candidate(0, len(named) - 1, case, group.name))
-        for file in sorted((TESTS / "dataplane").glob("test_*.py")):
+        for file in sorted([*(TESTS / "dataplane").glob("test_*.py"), TESTS / "cluster" / "test_operator.py"]):
             if "from up import" in (text := file.read_text()):
                 self._read_file(file, text, known)
 
@@ -77,9 +77,9 @@ class Mentions:
         for name, body in own.items():
             for setting in settings:
                 if (row := setting.partition("/")[2]) in tables[name]:
-                    self._found[setting].add(Candidate(0, 0, f"tests/dataplane/{file.name}::{name}[{row}]"))
+                    self._found[setting].add(Candidate(0, 0, f"{file.relative_to(TESTS.parent)}::{name}[{row}]"))
             named = mentioned(body, settings)
-            test = f"tests/dataplane/{file.name}::{name}"
+            test = f"{file.relative_to(TESTS.parent)}::{name}"
             for setting in named:
                 self._found[setting].add(Candidate(0, len(named) - 1, test))
             for setting in shared - named:
