@@ -42,6 +42,15 @@ def test_a_secret_is_shown_to_the_backend_and_its_changes_are_followed(tmp_path:
         assert (found["state"], [one["reason"] for one in found["findings"]]) == ("degraded", ["Denied"])
 
 
+def test_the_backend_is_told_a_name_and_authorities_may_stand_between_as_the_annotations_say(tmp_path: Path) -> None:
+    more = {"proxy_ssl_server_name": "on", "proxy_ssl_verify_depth": "3"}
+    with tls_server(tmp_path, clients=True) as server, Up() as up:
+        rules = [ingress("a", "a.test", **VERIFIED), ingress("b", "b.test", **VERIFIED, **more)]
+        up.start(service("echo", server.port), secret(), rules)
+        assert [up.get(host)[1].split(" ")[2] for host in ("a.test", "b.test")] == ["-", "app.internal"]
+        assert up.configuration().count("proxy_ssl_verify_depth 3;") == 1
+
+
 def test_files_with_keys_are_for_their_owner_alone_and_leave_with_the_next_start(tmp_path: Path) -> None:
     with tls_server(tmp_path, clients=True) as server, Up() as up:
         up.start(service("echo", server.port), ingress("a", "a.test", **TLS), secret())

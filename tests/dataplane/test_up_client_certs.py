@@ -103,6 +103,14 @@ class Knocking:
         return {status for when, status in self.statuses if when > moment}
 
 
+def test_clients_without_a_certificate_are_sent_to_the_error_page(up: Up) -> None:
+    page = "http://errors.test/no-certificate"
+    up.apply("shop", authorities(), guarded("shop", "shop.test", auth_tls_error_page=page))
+    with connect(up, "shop.test") as client:
+        answer = client.ask("shop.test")
+    assert (answer.status, answer.header("Location")) == (302, page)
+
+
 def test_a_host_that_becomes_guarded_lets_nobody_in_once_that_is_in_force(up: Up, alice: Path) -> None:
     up.apply("shop", authorities(), ingress("shop", "shop.test"))
     waiting = [connect(up, "shop.test") for _ in range(8)]  # to workers that know nothing of a guard

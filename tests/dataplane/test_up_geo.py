@@ -74,6 +74,7 @@ def test_variables_tell_where_a_client_is_and_are_empty_without_a_database(up: U
     up.apply("settings", configmap(add_headers="default/headers", use_geoip2="true", geoip2_autoreload_in_minutes="5"))
     assert where(up) == "FI|Oulu|14|65.01236|64500|Example|"
     assert where(up, "127.200.0.1") == "||||64500|Example|"
+    assert "auto_reload 5m;" in up.configuration()
     assert up.api("findings") == []
 
 

@@ -129,6 +129,7 @@ def test_a_proxy_line_that_does_not_come_ends_the_connection_in_the_time_that_is
     up = start(configmap(**data), service("secure"), passed())
     with socket.create_connection(("127.0.0.1", up.https), 15) as waiting:  # NGINX's own limit is twice that
         assert waiting.recv(1) == b""
+    assert up.configuration().count("proxy_protocol_timeout 200ms;") == 1
 
 
 def test_hosts_and_endpoints_change_without_reload_and_open_sessions_go_on(

@@ -6,14 +6,26 @@ import http.client
 import json
 import socket
 import ssl
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
 import yaml
-from dataplane import Reply, Request, Server, echo, refusing, trusting_context, until
+from dataplane import (
+    Reply,
+    Request,
+    Server,
+    echo,
+    refusing,
+    servers,
+    trusting_context,
+    until,
+)
 from dnsserver import Dns
+from streams import Connections
 from up import Manifest, Up, configmap, ingress, service
 
 CHROME_50 = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/50.0.2661.75 Safari/537.36"
@@ -195,6 +207,44 @@ def test_nothing_in_the_log_is_escaped_where_the_configmap_says_so(up: Up) -> No
     until(lambda: 'agent a "b"' in (file.read_text() if file.exists() else ""))
 
 
+def test_nothing_is_logged_where_the_configmap_says_so(up: Up) -> None:
+    file = up.run / "logs" / "access.log"
+    settings(up, disable_access_log="true")
+    assert ask(up, "plain.test", "/not-written").status == 200
+    settings(up, log_format_upstream="line $request_uri")
+    assert ask(up, "plain.test", "/written").status == 200
+    until(lambda: "line /written" in (file.read_text() if file.exists() else ""))
+    assert "/not-written" not in file.read_text()
+
+
+def test_requests_are_sent_to_https_where_the_configmap_says_so(up: Up) -> None:
+    settings(up, force_ssl_redirect="true")
+    assert ask(up, "plain.test").getheader("Location") == "https://plain.test"
+
+
+def test_without_a_session_cache_there_is_none(up: Up) -> None:
+    settings(up)
+    assert "ssl_session_cache shared:" in up.configuration()
+    settings(up, ssl_session_cache="false")
+    assert "ssl_session_cache shared:" not in up.configuration()
+
+
+def test_the_slower_endpoint_gets_less_with_ewma(up: Up, backend: Server) -> None:
+    def late(request: Request) -> Reply:
+        time.sleep(0.2)  # what a slow backend does
+        return echo(request)
+
+    with Server("slow", late) as slow:
+        up.apply("speeds", service("speeds", backend.port, slow.port))
+        fast = own(up, "fair", "speeds", load_balance="ewma")
+        shares = Counter(seen(ask(up, fast))["backend"] for _ in range(30))
+        assert shares["echo"] > 2 * shares["slow"]
+        settings(up, load_balance="ewma")
+        up.apply("plainly", ingress("plainly", "plainly.test", backend="speeds"))
+        shares = Counter(seen(ask(up, "plainly.test"))["backend"] for _ in range(30))
+        assert shares["echo"] > 2 * shares["slow"]
+
+
 def test_global_questions_use_the_global_signin(up: Up, guard: Server) -> None:
     settings(
         up,
@@ -244,6 +294,87 @@ def test_redirects_name_the_port_where_the_annotation_says_so(up: Up) -> None:
 def test_redirects_to_a_path_stay_relative_where_the_annotation_says_so(up: Up) -> None:
     host = own(up, "relative", path="/sub/", relative_redirects="true")
     assert ask(up, host, "/sub?a=b").getheader("Location") == "/sub/?a=b"
+
+
+def test_requests_go_to_the_address_of_the_service_where_the_annotation_says_so(up: Up) -> None:
+    with refusing() as refused:
+        behind = service("behind", refused.port)
+        behind[0]["spec"].update(clusterIP="127.0.0.1", ports=[{"name": "http", "port": backend_port(up)}])
+        rule = ingress("behind", "behind.test", backend="behind", service_upstream="true")
+        rule["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["port"] = {"name": "http"}
+        settings(up)
+        up.apply("behind", behind, rule)
+        assert seen(ask(up, "behind.test"))["backend"] == "echo"
+
+
+def test_redirects_of_the_backend_are_changed_as_the_annotations_say(up: Up) -> None:
+    host = own(up, "inside", proxy_redirect_from="http://inside.test/", proxy_redirect_to="http://outside.test/")
+    assert ask(up, host, X_Say="302|Location=http://inside.test/a").getheader("Location") == "http://outside.test/a"
+
+
+def test_the_session_cookie_has_the_domain_of_the_annotation(up: Up) -> None:
+    host = own(up, "domain", affinity="cookie", session_cookie_domain="shop.test")
+    assert "Domain=shop.test" in (ask(up, host).getheader("Set-Cookie") or "")
+
+
+def test_a_subset_has_as_many_endpoints_as_the_annotation_says(up: Up) -> None:
+    with servers("a", "b", "c", "d") as four:
+        ports = [one.port for one in four]
+        up.apply("four", service("four", *ports), service("all", *ports))
+        by_uri = {"upstream_hash_by": "$request_uri", "upstream_hash_by_subset": "true"}
+        one, every = own(up, "of-one", "four", **by_uri, upstream_hash_by_subset_size="1"), own(up, "of-all", "all")
+        assert len({seen(ask(up, one))["backend"] for _ in range(12)}) == 1
+        assert len({seen(ask(up, every))["backend"] for _ in range(12)}) > 1
+
+
+def test_clients_of_the_older_allow_list_are_not_limited(up: Up) -> None:
+    limited = {"limit_rpm": "1", "limit_burst_multiplier": "1"}
+    host = own(up, "limited", **limited)
+    assert 503 in {ask(up, host).status for _ in range(4)}
+    host = own(up, "unlimited", **limited, limit_whitelist="127.0.0.0/8")
+    assert {ask(up, host).status for _ in range(4)} == {200}
+
+
+def test_a_client_that_is_not_known_is_sent_back_by_the_parameter_of_the_annotation(up: Up, guard: Server) -> None:
+    asked = {"auth_url": f"http://127.0.0.1:{guard.port}/check", "auth_signin": "http://login.test/in"}
+    host = own(up, "signing", **asked, auth_signin_redirect_param="back")
+    assert (ask(up, host, X_Say="401").getheader("Location") or "").startswith("http://login.test/in?back=http://")
+
+
+def test_headers_of_the_authentication_service_reach_the_backend(up: Up) -> None:
+    with Server("teller", lambda _: Reply(200, [("X-User", "ann"), ("X-Other", "b")])) as teller:
+        host = own(up, "told", auth_url=f"http://127.0.0.1:{teller.port}/check", auth_response_headers="X-User")
+        names = dict(seen(ask(up, host))["headers"])
+        assert (names.get("X-User"), names.get("X-Other")) == ("ann", None)
+
+
+def test_answers_of_the_authentication_service_are_kept_as_long_as_the_annotation_says(up: Up) -> None:
+    with Server("teller", lambda _: Reply(200)) as teller:
+        cached = {"auth_url": f"http://127.0.0.1:{teller.port}/check", "auth_cache_key": "$remote_addr"}
+        for name, more, questions in (("kept", {}, 1), ("refusals", {"auth_cache_duration": "401 5m"}, 3)):
+            host, before = own(up, name, **cached, **more), len(teller.requests)
+            assert {ask(up, host).status for _ in range(3)} == {200}
+            assert len(teller.requests) - before == questions
+
+
+def test_a_backend_that_takes_no_more_gives_504_after_the_time_of_the_annotation(up: Up) -> None:
+    with Connections(lambda sock: time.sleep(30)) as deaf:  # for longer than the annotation says, and then it is over
+        up.apply("deaf", service("deaf", deaf.port))
+        host = own(up, "sending", "deaf", proxy_send_timeout="1", proxy_read_timeout="20", proxy_body_size="0")
+        connection = http.client.HTTPConnection("127.0.0.1", up.http, timeout=15)
+        with closing(connection):
+            connection.request("POST", "/", body=bytes(16 * 2**20), headers={"Host": host})
+            assert connection.getresponse().status == 504
+
+
+def test_the_index_of_fastcgi_is_that_of_the_annotation(up: Up) -> None:
+    own(up, "pages", backend_protocol="FCGI", fastcgi_index="main.php")
+    assert "fastcgi_index main.php;" in up.configuration().replace('"', "")
+
+
+def test_ciphers_are_chosen_by_the_client_where_the_annotation_says_so(up: Up) -> None:
+    own(up, "choosing", ssl_prefer_server_ciphers="false")
+    assert "ssl_prefer_server_ciphers off;" in up.configuration()
 
 
 def test_samesite_none_is_left_out_for_browsers_that_read_it_wrongly(up: Up) -> None:

@@ -10,23 +10,31 @@ from streams import entries, stream_service
 from up import configmap, free_ports, ingress, running
 
 KEYS = {
+    "client-body-buffer-size": ("20k", "client_body_buffer_size 20480;"),
     "client-body-timeout": ("7", "client_body_timeout 7s;"),
     "client-header-buffer-size": ("2k", "client_header_buffer_size 2048;"),
     "client-header-timeout": ("8", "client_header_timeout 8s;"),
     "enable-multi-accept": ("false", "multi_accept off;"),
+    "error-log-level": ("warn", "error.log warn;"),
     "grpc-buffer-size-kb": ("9", "grpc_buffer_size 9216;"),
+    "gzip-level": ("4", "gzip_comp_level 4;"),
+    "gzip-min-length": ("333", "gzip_min_length 333;"),
+    "log-format-stream": ("streamed $remote_addr", "log_format tidegate streamed $remote_addr;"),
     "map-hash-bucket-size": ("512", "map_hash_bucket_size 512;"),
     "max-worker-connections": ("777", "worker_connections 777;"),
     "max-worker-open-files": ("3333", "worker_rlimit_nofile 3333;"),
     "nginx-status-ipv6-whitelist": ("fd00::/8", "allow fd00::/8;"),
+    "otel-max-queuesize": ("77", "most:77"),
     "proxy-buffer-size": ("8k", "proxy_buffer_size 8192;"),
-    "proxy-buffers-number": ("6", "proxy_buffers 6 8192;"),
+    "proxy-buffers-number": ("6", "proxy_buffers 6 "),
     "proxy-busy-buffers-size": ("16k", "proxy_busy_buffers_size 16384;"),
+    "proxy-connect-timeout": ("9", "proxy_connect_timeout 9s;"),
     "proxy-headers-hash-bucket-size": ("128", "proxy_headers_hash_bucket_size 128;"),
     "proxy-headers-hash-max-size": ("1024", "proxy_headers_hash_max_size 1024;"),
     "proxy-http-version": ("1.0", "proxy_http_version 1.0;"),
     "proxy-max-temp-file-size": ("3m", "proxy_max_temp_file_size 3145728;"),
     "proxy-next-upstream-timeout": ("11", "proxy_next_upstream_timeout 11s;"),
+    "proxy-request-buffering": ("off", "proxy_request_buffering off;"),
     "proxy-send-timeout": ("12", "proxy_send_timeout 12s;"),
     "proxy-stream-next-upstream": ("false", "proxy_next_upstream off;"),
     "proxy-stream-next-upstream-timeout": ("13s", "proxy_next_upstream_timeout 13000ms;"),
@@ -38,6 +46,7 @@ KEYS = {
     "ssl-buffer-size": ("5k", "ssl_buffer_size 5120;"),
     "ssl-session-cache-size": ("3m", "ssl_session_cache shared:"),
     "ssl-session-timeout": ("15m", "ssl_session_timeout 900s;"),
+    "stream-access-log-path": ("syslog:server=127.0.0.1:9", "access_log syslog:server=127.0.0.1:9 tidegate;"),
     "upstream-keepalive-requests": ("17", "keepalive_requests 17;"),
     "upstream-keepalive-time": ("18m", "keepalive_time 1080000ms;"),
     "variables-hash-bucket-size": ("512", "variables_hash_bucket_size 512;"),
@@ -49,12 +58,12 @@ KEYS = {
 ANNOTATIONS = {
     "client-body-buffer-size": ("24k", "client_body_buffer_size 24576;"),
     "proxy-buffer-size": ("16k", "proxy_buffer_size 16384;"),
-    "proxy-buffers-number": ("7", "proxy_buffers 7 16384;"),
+    "proxy-buffers-number": ("7", "proxy_buffers 7 "),
     "proxy-busy-buffers-size": ("32k", "proxy_busy_buffers_size 32768;"),
     "proxy-http-version": ("1.1", "proxy_http_version 1.1;"),
     "proxy-max-temp-file-size": ("4m", "proxy_max_temp_file_size 4194304;"),
     "proxy-next-upstream-timeout": ("21", "proxy_next_upstream_timeout 21s;"),
-    "proxy-request-buffering": ("off", "proxy_request_buffering off;"),
+    "proxy-request-buffering": ("on", "proxy_request_buffering on;"),
 }
 """Annotations, over the keys of the same name."""
 
@@ -64,7 +73,7 @@ def written() -> Iterator[str]:
     """The configuration with all of them set."""
     port = free_ports(1)[0]
     flags = ("--configmap", "default/settings", "--udp-services-configmap", "default/udp")
-    keys = {key.replace("-", "_"): value for key, (value, _) in KEYS.items()}
+    keys = {"use_gzip": "true"} | {key.replace("-", "_"): value for key, (value, _) in KEYS.items()}
     own = {name.replace("-", "_"): value for name, (value, _) in ANNOTATIONS.items()}
     manifests = [
         configmap(**keys),
@@ -75,7 +84,7 @@ def written() -> Iterator[str]:
     ]
     with running(*flags, manifests=lambda _: manifests) as (up, _):
         assert up.backend_of("own.test") == "echo"
-        yield up.configuration()
+        yield up.configuration().replace('"', "")
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -50,6 +50,7 @@ class Mentions:
 
     def __init__(self, settings: list[str]) -> None:
         self._found: dict[str, set[Candidate]] = defaultdict(set)
+        self.named: dict[str, set[str]] = {}  # what each test of pytest mentions; of a table just its row
         known = set(settings)
         for group in GROUPS.values():
             for case in group.cases():
@@ -75,15 +76,17 @@ class Mentions:
         shared = mentioned("\n".join(lines), settings)
         tables = {node.name: table_of(node, tree) for node in tests}
         for name, body in own.items():
-            for setting in settings:
-                if (row := setting.partition("/")[2]) in tables[name]:
-                    self._found[setting].add(Candidate(0, 0, f"{file.relative_to(TESTS.parent)}::{name}[{row}]"))
-            named = mentioned(body, settings)
             test = f"{file.relative_to(TESTS.parent)}::{name}"
+            named = mentioned(body, settings)
+            self.named[test] = named | shared
             for setting in named:
                 self._found[setting].add(Candidate(0, len(named) - 1, test))
             for setting in shared - named:
                 self._found[setting].add(Candidate(1, len(shared) + len(named), test))
+            for row in tables[name]:
+                self.named[f"{test}[{row}]"] = mentioned(row, settings)
+                for setting in mentioned(row, settings):
+                    self._found[setting].add(Candidate(0, 0, f"{test}[{row}]"))
 
 
 def table_of(test: ast.FunctionDef, tree: ast.Module) -> set[str]:

@@ -109,10 +109,10 @@ def run_group(group: str, cases: list[str], folder: Path) -> dict[str, dict[str,
     raise AssertionError
 
 
-def failing_tests(tests: list[str], ignored: str = "") -> dict[str, str]:
-    """Runs tests of pytest with a setting ignored, until one fails; or all with nothing ignored."""
+def failing_tests(tests: list[str], ignored: str = "", *, all_: bool = False) -> dict[str, str]:
+    """Runs tests of pytest with settings ignored, until one fails; or all of them."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", "-rfE"]
-    command += [*(["-x"] if ignored else []), *tests]
+    command += [*([] if all_ else ["-x"]), *tests]
     with subprocess.Popen(
         command, cwd=PROJECT, env=hooked(ignored), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as pytest:
@@ -147,6 +147,7 @@ class Run:
         """Asks until each setting has survived all its tests, or is noticed by one that can be trusted."""
         while True:
             self._ask_cases(FEW)
+            self._ask_together()
             for setting in self._open():
                 self._ask_tests(setting)
             self._ask_cases(MANY)
@@ -159,6 +160,29 @@ class Run:
     def _untried(self, setting: str, *, cases: bool) -> list[Candidate]:
         tried = self.results[setting].tried
         return [one for one in self.mentions.of(setting) if one.test not in tried and bool(one.group) is cases]
+
+    def _ask_together(self) -> None:
+        """Runs data-plane tests, many at once: each is to miss a setting that it names, and names no other such one."""
+        while chosen := self._batch():
+            say(f"{len(chosen)} data-plane tests")
+            failed = failing_tests(list(chosen), ",".join(chosen.values()), all_=True)
+            for test, setting in chosen.items():
+                hits = {found: why for found, why in failed.items() if found == test or found.startswith(f"{test}[")}
+                self._take(setting, [test], hits)
+
+    def _batch(self) -> dict[str, str]:
+        """Tests, each with the setting that it is to miss."""
+        chosen: dict[str, str] = {}
+        named: set[str] = set()
+        for setting in self._open():
+            for one in self._untried(setting, cases=False):
+                mentions = self.mentions.named[one.test]
+                fits = setting not in named and not mentions & set(chosen.values())
+                if one.distance == 0 and fits and len(chosen) < WAVE:
+                    chosen[one.test] = setting
+                    named |= mentions
+                    break
+        return chosen
 
     def _ask_cases(self, most: int) -> None:
         """Runs cases in waves, in each of them one for each open setting that has more to ask."""
@@ -228,7 +252,7 @@ def failing_untouched(tests: Iterable[str]) -> dict[str, str]:
         if cases := [case for case in group.cases() if case in tests]:
             found |= failing_cases(group.name, dict.fromkeys(cases, ""))
     if others := [test for test in tests if "::" in test]:
-        found |= failing_tests(sorted(others))
+        found |= failing_tests(sorted(others), all_=True)
     return found
 
 

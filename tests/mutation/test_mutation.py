@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import yaml
-from mentions import all_settings, mark, mentioned, named_in
+from mentions import Mentions, all_settings, mark, mentioned, named_in
 from mutate import hooked, unseen
 
 PROGRAM = """
@@ -55,6 +55,10 @@ def test_an_ignored_key_leaves_its_default_and_all_else_as_it_is() -> None:
     assert values("configmap/gzip-level") == [(5, 7, False, 1, 0), *PLAIN[1:]]
 
 
+def test_several_settings_are_ignored_together() -> None:
+    assert values("annotation/limit-rps,annotation/limit-rpm,configmap/gzip-level")[0] == (0, 0, False, 1, 0)
+
+
 def test_an_alias_is_ignored_alone() -> None:
     assert [allowed for _, _, allowed, _, _ in values("annotation/whitelist-source-range")][1:3] == [True, False]
 
@@ -90,6 +94,11 @@ def test_code_names_a_setting_as_a_text_or_as_an_argument() -> None:
         "annotation/limit-rpm"
     }
     assert mentioned('ingress("a", limit_rps_more="5", no_limit_rps="5")', settings) == set()
+
+
+def test_each_setting_is_mentioned_by_a_test_on_a_real_nginx_or_has_a_reason() -> None:
+    found = Mentions(all_settings())
+    assert [one for one in all_settings() if not found.of(one) and one not in unseen()] == []
 
 
 def test_reasons_are_given_for_settings_that_exist() -> None:

@@ -1,11 +1,11 @@
-"""Makes Tidegate ignore one setting, in each Python process that has this folder on its path.
+"""Makes Tidegate ignore settings, in each Python process that has this folder on its path.
 
 Its text is read and judged as ever, so that findings and refusals stay what they are; the value is then left out, as if
 it had never been set. An alias is a name of its own: ignored under this name alone.
 
 Which setting that is, an object says itself: an Ingress by the annotation `tidegate-test-ignored` (beside the others,
-with their prefix), the ConfigMap by a key of that name. For objects that say nothing it is the one in
-`TIDEGATE_TEST_IGNORED`: `annotation/NAME` or `configmap/NAME`.
+with their prefix), the ConfigMap by a key of that name. For objects that say nothing there is `TIDEGATE_TEST_IGNORED`:
+`annotation/NAME` or `configmap/NAME`, or several of them with commas between.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 MARK = "tidegate-test-ignored"
-KIND, _, NAME = os.environ.get("TIDEGATE_TEST_IGNORED", "").partition("/")
+IGNORED = os.environ.get("TIDEGATE_TEST_IGNORED", "").split(",")
+
+
+def names(kind: str, marked: str) -> frozenset[str]:
+    """The settings that an object is to miss."""
+    return frozenset([marked] if marked else [one.partition("/")[2] for one in IGNORED if one.startswith(f"{kind}/")])
 
 
 def ignore_annotations(module: ModuleType) -> None:
@@ -29,11 +34,11 @@ def ignore_annotations(module: ModuleType) -> None:
     begin, keep = resolver.__init__, resolver._keep
 
     def begin_marked(self: Any, object_key: Any, globals_: Any, prefix: str, written: Any, **more: Any) -> None:
-        self.ignored = written.pop(MARK, NAME if KIND == "annotation" else "")
+        self.ignored = names("annotation", written.pop(MARK, ""))
         begin(self, object_key, globals_, prefix, written, **more)
 
     def keep_others(self: Any, name: str, setting: Any, value: Any) -> None:
-        if name != self.ignored:
+        if name not in self.ignored:
             keep(self, name, setting, value)
 
     resolver.__init__, resolver._keep = begin_marked, keep_others
@@ -47,9 +52,9 @@ def ignore_configmap_keys(module: ModuleType) -> None:
         if configmap is None:
             return read(None)
         data = dict(configmap.data)
-        ignored = data.pop(MARK, NAME if KIND == "configmap" else "")
+        ignored = names("configmap", data.pop(MARK, ""))
         settings, findings = read(type(configmap)(configmap.metadata, data))
-        values = {name: value for name, value in settings.values.items() if name != ignored}
+        values = {name: value for name, value in settings.values.items() if name not in ignored}
         return replace(settings, values=MappingProxyType(values)), findings
 
     module.read_configmap = read_others  # type: ignore[attr-defined]
