@@ -269,6 +269,7 @@ def run(
     ownership: Literal["merge", "namespace"] = "namespace" if host_ownership == "namespace" else "merge"
     pod = ObjectKey("Pod", pod_namespace, pod_name)
     run_dir = (run_dir or default_run_dir()).absolute()
+    service = reference("Service", publish_service, "--publish-service")
     options = Options(
         ingress_class=ingress_class,
         controller_class=controller_class,
@@ -290,6 +291,7 @@ def run(
         default_certificate=reference("Secret", default_ssl_certificate, "--default-ssl-certificate"),
         tcp_services=reference("ConfigMap", tcp_services_configmap, "--tcp-services-configmap"),
         udp_services=reference("ConfigMap", udp_services_configmap, "--udp-services-configmap"),
+        publish_service=service,
         reserved_ports=reserved_ports(http_port, https_port, healthz_port) | _webhook_port(validating_webhook),
         ssl_passthrough=enable_ssl_passthrough,
         host_ownership=ownership,
@@ -314,7 +316,6 @@ def run(
         size=buckets(size_buckets, "--size-buckets", default.size),
         status_classes=report_status_classes,
     )
-    service = reference("Service", publish_service, "--publish-service")
     ttl = seconds(election_ttl, "--election-ttl")
     allowed = networks(endpoint_pool_allowed_cidrs)
     webhook = _webhook(

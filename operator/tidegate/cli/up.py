@@ -143,7 +143,6 @@ def up(
     if host_ownership not in ("merge", "namespace"):
         fail(f"--host-ownership: found {host_ownership!r}, allowed: merge, namespace", 2)
     for flag, value in (
-        ("--publish-service", publish_service),
         ("--publish-status-address", publish_status_address),
         ("--election-id", election_id),
         ("--update-status", "" if update_status else "false"),
@@ -170,6 +169,7 @@ def up(
         default_certificate=reference("Secret", default_ssl_certificate, "--default-ssl-certificate"),
         tcp_services=reference("ConfigMap", tcp_services_configmap, "--tcp-services-configmap"),
         udp_services=reference("ConfigMap", udp_services_configmap, "--udp-services-configmap"),
+        publish_service=reference("Service", publish_service, "--publish-service"),
         reserved_ports=reserved_ports(http_port, https_port, healthz_port),
         ssl_passthrough=enable_ssl_passthrough,
         host_ownership=ownership,

@@ -31,6 +31,8 @@ def check_globals(settings: GlobalSettings, options: Options) -> tuple[Finding, 
 def _findings(settings: GlobalSettings, options: Options) -> Iterator[Finding]:
     if settings.get(cm.ENABLE_SYSLOG) and not settings.get(cm.SYSLOG_HOST):
         yield about(settings, cm.ENABLE_SYSLOG, "Incomplete", "needs syslog-host; the logs stay where they are")
+    if settings.get(cm.LIMIT_DIVIDE_BY_REPLICAS) and options.publish_service is None:
+        yield about(settings, cm.LIMIT_DIVIDE_BY_REPLICAS, "Incomplete", "needs --publish-service; nothing is divided")
     if settings.get(cm.BIND_ADDRESS) and not options.nginx.wildcard:
         yield about(settings, cm.BIND_ADDRESS, "NoEffect", "the addresses to listen on are given by --http-address")
     if settings.get(cm.ADD_HEADERS) and not options.nginx.has(HEADERS_MORE):

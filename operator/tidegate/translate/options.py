@@ -52,6 +52,7 @@ class Options(msgspec.Struct, frozen=True):
     default_certificate: ObjectKey | None = None
     tcp_services: ObjectKey | None = None
     udp_services: ObjectKey | None = None
+    publish_service: ObjectKey | None = None  # that leads to the replicas of this controller
     ssl_passthrough: bool = False
     reserved_ports: dict[int, str] = {}  # what Tidegate listens on itself, and for what
     host_ownership: Literal["merge", "namespace"] = "merge"

