@@ -252,7 +252,7 @@ class Visitor:
             try:
                 answer = self.up.ask("innocent.test", path)
             except (OSError, http.client.HTTPException) as error:
-                self.wrong.append(f"{path}: {error!r}")
+                self.wrong.append(f"{path}: {error!r} at {time.strftime('%H:%M:%S')}")
             else:
                 self.slowest = max(self.slowest, answer.seconds)
                 if answer.status != wanted:

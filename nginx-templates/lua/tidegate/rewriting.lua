@@ -1,5 +1,6 @@
 -- The rewrite of a route: another URI, from what its pattern captured.
 
+local ending = require "tidegate.ending"
 local redirects = require "tidegate.redirects"
 local regex = require "tidegate.regex"
 
@@ -42,6 +43,11 @@ function _M.rewrite(context, route, uri)
   end
   if route.rewrite_log then
     ngx.log(ngx.NOTICE, 'rewritten data: "', printable(target), '", args: "', ngx.var.args or "", '"')
+  end
+  if target == "" then -- as where NGINX itself rewrites; set_uri would end this with an error of Lua
+    ngx.log(ngx.ERR, "the rewritten URI has a zero length")
+    ending.as(context, route, 500)
+    return true
   end
   ngx.req.set_uri(target, false, true)
   if rule.forwarded_prefix then

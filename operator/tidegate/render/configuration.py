@@ -345,6 +345,10 @@ class Configuration:
     @property
     def proxy_headers_hash_bucket_size(self) -> int:
         names = [name for name, _ in self.settings.proxied_headers] + self.forwarding.hidden_headers
+        names.append(self.forwarding.client_header)
+        for policy in self._policies.values():
+            names += policy.question_answers
+            names += [name for name, _ in policy.question.headers] if policy.question else []
         return bucket_size(names, max(64, self.settings.proxy_headers_hash_bucket_size))
 
     # -- authentication services --------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Final
 from tidegate.settings.lists import CommaList
 from tidegate.settings.nginx_types import Duration
 from tidegate.settings.texts import compiles
-from tidegate.settings.types import NOTHING, InvalidValue, Size
+from tidegate.settings.types import NOTHING, InvalidValue, Size, parse_as
 
 _GZIP: Final = re.compile("gzip(?:=([1-9]))?")
 _NAMED_GROUP: Final = re.compile(r"\(\?(?:P?<[^=!]|')")
@@ -67,7 +67,7 @@ class Matchers:
         return f"a comma separated list of {self.what}: texts, or ~REGEX or ~*REGEX without named groups"
 
     def parse(self, text: str) -> tuple[str, ...]:
-        elements = CommaList(what=self.what, lenient=True).parse(text)
+        elements = parse_as(CommaList(what=self.what, lenient=True), text, self.allowed)
         good = tuple(element for element in elements if _is_matcher(element))
         if len(good) != len(elements):
             bad = next(element for element in elements if element not in good)

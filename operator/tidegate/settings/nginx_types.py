@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from tidegate.settings.lists import canonical_address
@@ -110,25 +111,30 @@ _LONGEST: Final = 4000  # bytes of an argument that NGINX reads
 
 @dataclass(frozen=True)
 class Ciphers:
-    """An OpenSSL cipher list, `@STRENGTH` and `@SECLEVEL=n` included. `optional`: may be empty.
+    """An OpenSSL cipher list. `optional`: may be empty; `commands`: `@STRENGTH` and `@SECLEVEL=n` are allowed, too.
 
     A list from which OpenSSL takes no cipher is a misfit: NGINX would refuse it, and all that changes along with it.
     """
 
     optional: bool = False
+    commands: bool = True
 
     @property
     def allowed(self) -> str:
-        return "an OpenSSL cipher list: names with ! + - separated by colons, @STRENGTH, @SECLEVEL=0 to 5"
+        commands = ", @STRENGTH, @SECLEVEL=0 to 5" if self.commands else ""
+        return f"an OpenSSL cipher list: names with ! + - separated by colons{commands}"
 
     def parse(self, text: str) -> str:
         if not (self.optional and not text) and _CIPHERS.fullmatch(text) is None:
+            raise InvalidValue(text, self.allowed)
+        if "@" in text and not self.commands:
             raise InvalidValue(text, self.allowed)
         if text and (len(text) > _LONGEST or not _chooses(text)):
             raise InvalidValue(text, f"{self.allowed}; at least one that OpenSSL knows", misfit=True)
         return text
 
 
+@lru_cache(maxsize=256)
 def _chooses(ciphers: str) -> bool:
     """Whether OpenSSL finds a cipher in the list."""
     try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-from tidegate.settings.types import InvalidValue, has_control, reject_control
+from tidegate.settings.types import InvalidValue, has_control, parse_as, reject_control
 from tidegate.settings.variables import unknown_variable
 
 _BASIC: Final = r"A-Za-z0-9\-._~/:"
@@ -48,6 +48,16 @@ class CharClass(Enum):
 _PATTERNS: Final = {chars: re.compile(f"[{chars.value[0]}]*") for chars in CharClass}
 
 
+LONGEST: Final = 2000
+"""Characters of a text: NGINX reads 4096 bytes of an argument, in which a backslash takes two."""
+
+
+def reject_long(text: str, allowed: str) -> None:
+    """Raise InvalidValue if text is longer than what NGINX would read."""
+    if len(text) > LONGEST:
+        raise InvalidValue(text, f"{allowed}, at most {LONGEST} characters", misfit=True)
+
+
 @dataclass(frozen=True)
 class Text:
     """Text of one character class. `spaces_ignored`: spaces may stand anywhere and are kept inside, not around."""
@@ -63,6 +73,7 @@ class Text:
         shown = text.replace(" ", "") if self.spaces_ignored else text
         if not self.chars.matches(shown):
             raise InvalidValue(text, self.allowed)
+        reject_long(text, self.allowed)
         return text.strip(" ")
 
 
@@ -76,6 +87,7 @@ class PlainText:
 
     def parse(self, text: str) -> str:
         reject_control(text, self.allowed)
+        reject_long(text, self.allowed)
         return text.strip()
 
 
@@ -144,7 +156,7 @@ class OptionalReference:
         return "namespace/name of an object, or nothing"
 
     def parse(self, text: str) -> ObjectRef | None:
-        return Reference(namespace_required=True).parse(text) if text else None
+        return parse_as(Reference(namespace_required=True), text, self.allowed) if text else None
 
 
 @dataclass(frozen=True)
@@ -183,6 +195,7 @@ class HashExpression:
             raise InvalidValue(text, self.allowed, misfit=True)
         if not has_sound_variables(text):
             raise InvalidValue(text, self.allowed, misfit=True)
+        reject_long(text, self.allowed)
         return text
 
 
@@ -258,6 +271,7 @@ class CommonNamePattern:
             raise InvalidValue(text, self.allowed)
         if not compiles(text[3:]):
             raise InvalidValue(text, self.allowed)
+        reject_long(text, self.allowed)
         return text.strip(" ")
 
 
@@ -308,6 +322,7 @@ class PairOrOff:
     def parse(self, text: str) -> Pair | None:
         if not self.chars.matches(text.replace(" ", "")):
             raise InvalidValue(text, self.allowed)
+        reject_long(text, self.allowed)
         words = text.split()
         if words == ["off"]:
             return None

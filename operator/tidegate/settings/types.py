@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeVar
 
 from tidegate.findings import brief
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -57,6 +58,15 @@ class ValueType(Protocol[T_co]):
     def parse(self, text: str) -> T_co:
         """Raise InvalidValue for text outside the grammar."""
         ...
+
+
+def parse_as(inner: ValueType[T], text: str, allowed: str) -> T:
+    """What another type makes of text; what is wrong with it is said in the words of the type that asks."""
+    try:
+        return inner.parse(text)
+    except InvalidValue as problem:
+        more = problem.allowed.removeprefix(inner.allowed)
+        raise InvalidValue(problem.found, f"{allowed}{more}", misfit=problem.misfit, usable=problem.usable) from None
 
 
 INT64_MAX: Final = 2**63 - 1
@@ -107,12 +117,7 @@ class WeakBool:
         return f"{GoBool().allowed}; empty means false"
 
     def parse(self, text: str) -> bool:
-        if not text:
-            return False
-        try:
-            return GoBool().parse(text)
-        except InvalidValue:
-            raise InvalidValue(text, self.allowed) from None
+        return parse_as(GoBool(), text, self.allowed) if text else False
 
 
 @dataclass(frozen=True)
@@ -234,7 +239,7 @@ class CookieAge:
     def parse(self, text: str) -> int | None:
         if text.startswith("+"):
             raise InvalidValue(text, self.allowed)
-        return Int(-(2**31), 2**31 - 1).parse(text)
+        return parse_as(Int(-(2**31), 2**31 - 1), text, self.allowed)
 
 
 @dataclass(frozen=True)
@@ -301,7 +306,7 @@ class OptionalSize:
         return f"{self.size.allowed}, or nothing"
 
     def parse(self, text: str) -> int | None:
-        return self.size.parse(text) if text else None
+        return parse_as(self.size, text, self.allowed) if text else None
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from tidegate.settings.texts import CharClass
-from tidegate.settings.types import InvalidValue
+from tidegate.settings.texts import CharClass, reject_long
+from tidegate.settings.types import InvalidValue, parse_as
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class AbsolutePath:
     def parse(self, text: str) -> str:
         if not CharClass.PATHCAP.matches(text) or not text.startswith("/"):
             raise InvalidValue(text, self.allowed)
+        reject_long(text, self.allowed)
         return text
 
 
@@ -46,6 +47,7 @@ class Url:
         url = text.strip(" ")
         if not self._is_url(url):
             raise InvalidValue(text, self.allowed, misfit=True)
+        reject_long(text, self.allowed)
         return url
 
     def _is_url(self, url: str) -> bool:
@@ -69,7 +71,7 @@ class OptionalUrl:
         return f"{Url(self.chars).allowed}, or nothing"
 
     def parse(self, text: str) -> str:
-        return Url(self.chars).parse(text) if text else ""
+        return parse_as(Url(self.chars), text, self.allowed) if text else ""
 
 
 _ERROR_PAGE: Final = re.compile(r"@[A-Za-z0-9_-]+|(?:https?://[A-Za-z0-9._-]+(?::[0-9]{1,5})?)?/[A-Za-z0-9\-._~/]*")

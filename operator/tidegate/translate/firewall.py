@@ -16,6 +16,7 @@ from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
 from tidegate.settings.setting import AnySetting
 from tidegate.translate.authentication import Denied
+from tidegate.translate.expressions import UnsoundExpression, check_variables
 from tidegate.translate.options import NginxFacts
 
 MODULE = "ngx_http_modsecurity_module.so"
@@ -99,6 +100,10 @@ def with_firewall(policy: Policy, settings: IngressSettings, globals_: GlobalSet
     firewall = firewall_of(settings, globals_)
     if firewall is None:
         return policy
+    try:
+        check_variables(firewall.transaction_id)
+    except UnsoundExpression as error:
+        raise Denied(ann.MODSECURITY_TRANSACTION_ID.name, str(error)) from None
     if lacking := _lacking(firewall, nginx):
         raise Denied("", lacking)
     return replace(policy, firewall=firewall)

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from tidegate.findings import Severity
+from tidegate.findings import Finding, Severity
 from tidegate.settings import annotations as ann
 from tidegate.settings.registry import ANNOTATIONS, CONFIGMAP_KEYS
 from tidegate.settings.setting import AnySetting, OnInvalid, Risk, Support
-from tidegate.settings.types import NOTHING, InvalidValue
+from tidegate.settings.types import NOTHING, Ignored, InvalidValue
 from tidegate.translate.acceptance import Hold
 from tidegate.translate.options import NginxFacts
 from world import OPTIONS, World, configmap, endpoints, ingress, service
@@ -69,8 +69,31 @@ def cases(settings: Any) -> list[Any]:
     return rows
 
 
-def test_each_supported_annotation_has_an_invalid_value() -> None:
-    assert {case.values[0] for case in cases(ANNOTATIONS)} == {name for name, _ in supported(ANNOTATIONS)}
+@pytest.mark.parametrize("settings", [ANNOTATIONS, CONFIGMAP_KEYS], ids=["annotations", "keys"])
+def test_each_supported_row_has_an_invalid_value_and_what_takes_any_text_has_no_effect(settings: Any) -> None:
+    assert {case.values[0] for case in cases(settings)} == {name for name, _ in supported(settings)}
+    anything = {name for name, setting in settings.items() if isinstance(setting.type, Ignored)}
+    assert anything <= {name for name, setting in settings.items() if setting.support is Support.DEAD}
+
+
+SAYS = {
+    OnInvalid.DEFAULT: "the default is used",
+    OnInvalid.DENY: "the paths it covers answer 503",
+    OnInvalid.CLOSED: "the strict variant is used",
+    OnInvalid.REJECT: "this revision is not applied",
+}
+
+
+def check_words(found: Finding, setting: AnySetting, problem: InvalidValue) -> None:
+    """What was found, what is allowed instead, and what comes of it."""
+    outcome = setting.outcome(problem)
+    closes = outcome in (OnInvalid.DENY, OnInvalid.REJECT)
+    assert found.reason == "InvalidValue"
+    assert found.severity is (Severity.ERROR if closes else Severity.WARNING)
+    assert found.message.startswith("found ")
+    assert f", allowed: {setting.type.allowed}" in found.message
+    partly = problem.usable is not NOTHING and not closes
+    assert found.message.endswith(f"; {'it is left out' if partly else SAYS[outcome]}")
 
 
 def world_with(setting: AnySetting, **annotations: str) -> World:
@@ -93,8 +116,8 @@ def test_an_invalid_annotation_does_what_is_declared(
     world = world_with(setting, **{name.replace("-", "_"): text})
     routes = world.host().routes
     findings = [item for item in world.findings() if item.field.endswith(f"/{name}]")]
-    assert findings, "an invalid value is always told"
-    assert all(not item.message or "\x01" not in item.message for item in findings)
+    check_words(next(item for item in findings if item.message.startswith("found ")), setting, problem)
+    assert all("\x01" not in item.message for item in findings)
 
     if outcome is OnInvalid.REJECT:
         assert world.view().hold is Hold.NOT_FOUND
@@ -127,7 +150,8 @@ def test_an_invalid_configmap_key_denies_or_falls_back(
     outcome = setting.outcome(problem)
     plain = World(ingress(), service(), endpoints())
     world = World(configmap(**{name.replace("-", "_"): text}), ingress(), service(), endpoints())
-    assert any(item.field == f"data[{name}]" for item in world.translator.findings())
+    about = next(item for item in world.translator.findings() if item.field == f"data[{name}]")
+    check_words(about, setting, problem)
     if outcome is OnInvalid.DENY:
         assert [route.status for route in world.host().routes] == [503]
     elif problem.usable is NOTHING and setting.fallback is None:

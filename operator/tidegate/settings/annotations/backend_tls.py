@@ -6,6 +6,7 @@ from typing import Final
 
 from tidegate.settings.family import Family
 from tidegate.settings.lists import WordList
+from tidegate.settings.nginx_types import Ciphers
 from tidegate.settings.setting import OnInvalid, Risk
 from tidegate.settings.texts import CharClass, Reference, Text
 from tidegate.settings.types import Int, OnOff
@@ -54,5 +55,5 @@ PROXY_SSL_PROTOCOLS: Final = _FAMILY.setting(
     "TLS versions spoken to the backend.",
 )
 PROXY_SSL_CIPHERS: Final = _FAMILY.setting(
-    "proxy-ssl-ciphers", Text(CharClass.CIPHERS), "DEFAULT", "Ciphers offered to the backend.", risk=Risk.MEDIUM
+    "proxy-ssl-ciphers", Ciphers(commands=False), "DEFAULT", "Ciphers offered to the backend.", risk=Risk.MEDIUM
 )

@@ -46,7 +46,7 @@ AUTH_SIGNIN_REDIRECT_PARAM: Final = _FAMILY.setting(
 )
 AUTH_RESPONSE_HEADERS: Final = _FAMILY.setting(
     "auth-response-headers",
-    CommaList(CharClass.WORD, "header names"),
+    CommaList(CharClass.WORD, "header names", longest=128),
     (),
     "Headers of the service's answer that the backend gets in place of the client's.",
     risk=Risk.MEDIUM,

@@ -50,7 +50,7 @@ GLOBAL_AUTH_SIGNIN_REDIRECT_PARAM: Final = _FAMILY.setting(
 )
 GLOBAL_AUTH_RESPONSE_HEADERS: Final = _FAMILY.setting(
     "global-auth-response-headers",
-    CommaList(CharClass.WORD, "header names", lenient=True),
+    CommaList(CharClass.WORD, "header names", lenient=True, longest=128),
     (),
     "Headers of the service's answer that backends get.",
 )
