@@ -14,6 +14,7 @@ import churn
 import cluster
 import cpu
 import health
+import mix
 import outages
 import resources
 import tls
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "endpoint-change": changes.endpoint_change,
     "new-ingress-known-policy": changes.new_ingress_known_policy,
     "new-ingress-new-policy": changes.new_ingress_new_policy,
+    "settings-mix": mix.settings_mix,
     "memory": resources.memory,
     "cold-start": resources.cold_start,
     "zero-failure": zero.zero_failure,

@@ -14,7 +14,7 @@ import pytest
 import rows
 from rows import ANNOTATION_CASES, KEY_CASES, Case
 from served import Answer, Up, Visitor, until, up
-from shape import BAD_LOG, check_names
+from shape import BAD_LOG, check_words
 from tidegate.settings.registry import ANNOTATIONS
 from tidegate.settings.setting import OnInvalid
 from tidegate.settings.types import NOTHING
@@ -97,7 +97,7 @@ def must_refuse(case: Case) -> bool:
 
 
 def check_health(served: Up, visitor: Visitor) -> None:
-    check_names(served.run / "conf/nginx.conf")
+    check_words(served.run / "conf/nginx.conf")
     log = served.errors()
     assert not BAD_LOG.search(log), [line for line in log.splitlines() if BAD_LOG.search(line)][:5]
     assert "Traceback" not in served.output(), served.output()[-3000:]
