@@ -6,7 +6,6 @@ server takes no endpoint on a loopback address.
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 import test_conformance as suite
 import yaml
 from apiserver import ApiServer, until
+from judging import CASES, Found, judge, lay_out, read_result
 from running import PATIENCE, Run, ingress_class, namespace
 from test_webhook import configuration
 from up import free_ports
@@ -33,7 +33,7 @@ EXPECTED_FAILURES: dict[str, str] = {
 
 
 def cases() -> list[str]:
-    own = [f"{area}/{path.stem}" for area in AREAS for path in sorted((suite.CASES / area).glob("*.yaml"))]
+    own = [f"{area}/{path.stem}" for area in AREAS for path in sorted((CASES / area).glob("*.yaml"))]
     shared = suite.GROUPS["main"].cases()
     return [*shared, *(name for name in own if name not in shared)]
 
@@ -84,16 +84,11 @@ def prepare(cluster: ApiServer, webhook: int) -> None:
     cluster.apply(pod)
 
 
-def run_cases(wanted: list[str]) -> dict[str, dict[str, str]]:
-    """area/name -> result and message."""
+def run_cases(wanted: list[str]) -> Found:
     suite.RESULTS.mkdir(parents=True, exist_ok=True)
     result, output = suite.RESULTS / "kube.json", suite.RESULTS / "kube-runner.log"
     result.unlink(missing_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="tg-"))
-    for case in wanted:
-        link = folder / f"{case}.yaml"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(suite.CASES / f"{case}.yaml")
+    folder = lay_out(wanted, Path(tempfile.mkdtemp(prefix="tg-")))
     subnet, webhook = free_subnet(), free_ports(1)[0]
     cluster = ApiServer()
     try:
@@ -115,9 +110,7 @@ def run_cases(wanted: list[str]) -> dict[str, dict[str, str]]:
         cluster.close()
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run(["ip", "netns", "del", f"bb{subnet.replace('.', '-')}"], capture_output=True)
-    if not result.exists():
-        raise RuntimeError(f"the runner gave no result:\n{suite.tail(output)}")
-    return {f"{case['area']}/{case['name']}": case for case in json.loads(result.read_text())["cases"]}
+    return read_result(result, output)
 
 
 def _trusted(cluster: ApiServer) -> bool:
@@ -137,7 +130,7 @@ def _command(run: Run, cluster: ApiServer, subnet: str, webhook: int, folder: Pa
 
 
 @pytest.fixture(scope="module")
-def outcome(request: pytest.FixtureRequest) -> dict[str, dict[str, str]]:
+def outcome(request: pytest.FixtureRequest) -> Found:
     selected = [
         item.callspec.params["case"]
         for item in request.session.items
@@ -147,17 +140,5 @@ def outcome(request: pytest.FixtureRequest) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("case", cases())
-def test_kube(case: str, outcome: dict[str, dict[str, str]]) -> None:
-    found = outcome.get(case)
-    assert found is not None, "the runner said nothing about this case"
-    result, message, reason = found["result"], found["message"], EXPECTED_FAILURES.get(case)
-    if result == "fail" and case in suite.CHANCE:
-        pytest.xfail(f"{suite.CHANCE[case]} ({message})")
-    if result == "skip":
-        pytest.skip(message)
-    if result == "fail" and reason is None:
-        pytest.fail(f"{message}\n{suite.CASES / case}.yaml", pytrace=False)
-    if result == "fail":
-        pytest.xfail(f"{reason} ({message})")
-    if reason is not None:
-        pytest.fail("passes now: remove it from the lists of expected failures", pytrace=False)
+def test_kube(case: str, outcome: Found) -> None:
+    judge(case, outcome, EXPECTED_FAILURES)

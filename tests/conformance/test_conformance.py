@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import random
 import shutil
@@ -27,10 +26,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from judging import CASES, Found, judge, lay_out, read_result, tail
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent
-CASES = HERE / "cases"
 TIDEGATE = Path(sys.executable).with_name("tidegate")
 RESULTS = PROJECT / ".cache" / "conformance"
 NEWER_NGINX = PROJECT / "scripts" / "nginx-trixie"
@@ -133,7 +132,6 @@ GROUPS = {
         ),
     )
 }
-CHANCE: dict[str, str] = yaml.safe_load((HERE / "chance.yaml").read_text())
 EXPECTED_FAILURES: dict[str, str] = yaml.safe_load((HERE / "expected_failures.yaml").read_text()) or {}
 
 
@@ -160,10 +158,6 @@ def free_ports() -> tuple[int, int, int]:
                 continue
             return base, base + 1, base + 2
     raise RuntimeError("no free ports")
-
-
-def tail(path: Path, lines: int = 30) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
 
 
 def free_network() -> str:
@@ -252,8 +246,8 @@ class Controller:
 
 def run_cases(
     group: Group, wanted: list[str], *, cases: Path = CASES, results: Path = RESULTS, env: dict[str, str] | None = None
-) -> dict[str, dict[str, str]]:
-    """Runs the wanted cases of a group: area/name -> result and message.
+) -> Found:
+    """Runs the wanted cases of a group.
 
     `cases` is the folder that has them, `results` the one that logs go to, `env` the environment of the controller.
     """
@@ -263,10 +257,7 @@ def run_cases(
     result_file.unlink(missing_ok=True)
     # A short path: the run directory holds Unix sockets.
     folder = Path(tempfile.mkdtemp(prefix="tg-"))
-    for case in wanted:
-        link = folder / "cases" / f"{case}.yaml"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(cases / f"{case}.yaml")
+    laid = lay_out(wanted, folder / "cases", cases)
     network = free_network()
     controller = Controller(group, network, folder, log, env)
     try:
@@ -301,7 +292,7 @@ def run_cases(
             "--dns-port",
             str(DNS_PORT),
             "--cases",
-            str(folder / "cases"),
+            str(laid),
             "--jobs",
             str(group.jobs),
             "--json",
@@ -322,9 +313,7 @@ def run_cases(
     finally:
         controller.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    if not result_file.exists():
-        raise RuntimeError(f"the runner gave no result:\n{tail(output)}")
-    return {f"{case['area']}/{case['name']}": case for case in json.loads(result_file.read_text())["cases"]}
+    return read_result(result_file, output)
 
 
 @functools.lru_cache
@@ -337,9 +326,9 @@ def missing_nginx() -> str:
 @pytest.fixture(scope="session")
 def outcome(request: pytest.FixtureRequest) -> object:
     """A function: group name -> what became of the selected cases of that group."""
-    done: dict[str, dict[str, dict[str, str]] | Exception] = {}
+    done: dict[str, Found | Exception] = {}
 
-    def look_up(name: str) -> dict[str, dict[str, str]]:
+    def look_up(name: str) -> Found:
         if GROUPS[name].newer and (reason := missing_nginx()):
             pytest.skip(f"the root file system of Debian 13 could not be made: {reason}")
         if name not in done:
@@ -362,20 +351,7 @@ def outcome(request: pytest.FixtureRequest) -> object:
 
 @pytest.mark.parametrize(("group", "case"), list(parameters()))
 def test_case(group: str, case: str, outcome) -> None:
-    found = outcome(group).get(case)
-    if found is None:
-        pytest.fail("the runner said nothing about this case", pytrace=False)
-    result, message, reason = found["result"], found["message"], EXPECTED_FAILURES.get(case)
-    if result == "fail" and case in CHANCE:
-        pytest.xfail(f"{CHANCE[case]} ({message})")
-    if result == "skip":
-        pytest.skip(message)
-    if result == "fail" and reason is None:
-        pytest.fail(f"{message}\n{CASES / case}.yaml", pytrace=False)
-    if result == "fail":
-        pytest.xfail(f"{reason} ({message})")
-    if reason is not None:
-        pytest.fail(f"passes now: remove it from {HERE / 'expected_failures.yaml'}", pytrace=False)
+    judge(case, outcome(group), EXPECTED_FAILURES)
 
 
 def test_lists_name_cases_that_are_run() -> None:

@@ -26,7 +26,8 @@ MARK = "tidegate-test-ignored"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 sys.path.insert(0, str(TESTS / "conformance"))
-from test_conformance import CHANCE, EXPECTED_FAILURES, GROUPS  # noqa: E402
+from judging import CHANCE  # noqa: E402
+from test_conformance import EXPECTED_FAILURES, GROUPS  # noqa: E402
 
 
 def all_settings() -> list[str]:

@@ -150,8 +150,8 @@ def test_an_invalid_configmap_key_denies_or_falls_back(
     outcome = setting.outcome(problem)
     plain = World(ingress(), service(), endpoints())
     world = World(configmap(**{name.replace("-", "_"): text}), ingress(), service(), endpoints())
-    about = next(item for item in world.translator.findings() if item.field == f"data[{name}]")
-    check_words(about, setting, problem)
+    about = [item for item in world.translator.findings() if item.field == f"data[{name}]"]
+    check_words(next(item for item in about if item.message.startswith("found ")), setting, problem)
     if outcome is OnInvalid.DENY:
         assert [route.status for route in world.host().routes] == [503]
     elif problem.usable is NOTHING and setting.fallback is None:
