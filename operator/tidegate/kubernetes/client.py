@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -129,11 +129,15 @@ class Access:
             configuration.ssl_ca_cert = self._authority
         return configuration
 
-    async def session(self, *traces: aiohttp.TraceConfig) -> tuple[str, aiohttp.ClientSession]:
-        """The server's URL and a session that logs in. Raises ConnectError."""
+    async def session(
+        self, *traces: aiohttp.TraceConfig, change: Callable[[aiohttp.ClientRequest], None] | None = None
+    ) -> tuple[str, aiohttp.ClientSession]:
+        """The server's URL and a session that logs in; `change` sees each request first. Raises ConnectError."""
         configuration = await self.configuration()
 
         async def log_in(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+            if change is not None:
+                change(request)
             token = await configuration.get_api_key_with_prefix("BearerToken")
             if token:
                 request.headers["Authorization"] = token

@@ -1,8 +1,8 @@
 """The `kubernetes` source: the objects of a cluster.
 
-The initial state is listed in chunks. After that kopf's events tell what changes; because a watch that has to begin
-again says nothing of what was deleted meanwhile, each time kopf lists a kind, and every few minutes, names and versions
-are compared with those that are known (a census, metadata only).
+The initial state is listed in chunks. After that kopf's events tell what changes; because a watch that begins, or has
+to begin again, says nothing of what happened before, names and versions are compared with those that are known (a
+census, metadata only) each time, and every few minutes.
 
 Of Secrets and ConfigMaps only those are kept that something refers to: `complete` fetches what is referred to for the
 first time, `release` drops what nothing refers to any more.
