@@ -100,6 +100,34 @@ def test_a_pool_is_served_and_deleting_it_removes_slices_and_endpoints(run: Run,
     run.serves("life-pool.test", 503)
 
 
+def test_a_large_pool_of_both_families_becomes_slices_of_a_thousand_and_a_legacy_object(
+    run: Run, cluster: ApiServer
+) -> None:
+    many = [f"198.18.{number // 250}.{number % 250 + 1}" for number in range(1050)] + ["2001:db8::1", "2001:db8::2"]
+    families: dict[str, Any] = {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "RequireDualStack"}
+    cluster.apply(
+        service("large", 8080, clusterIP="None", **families), pool("large", *({"address": one} for one in many))
+    )
+    until(lambda: _spread(cluster) == {("IPv4", 1000), ("IPv4", 50), ("IPv6", 2)}, PATIENCE, lambda: _spread(cluster))
+    legacy = until(lambda: endpoints_of(cluster, "large"), PATIENCE)
+    assert legacy["metadata"]["labels"]["endpointslice.kubernetes.io/skip-mirror"] == "true"
+    assert legacy["metadata"]["annotations"]["endpoints.kubernetes.io/over-capacity"] == "truncated"
+    (subset,) = legacy["subsets"]
+    assert len({item["ip"] for item in subset["addresses"]} & set(many)) == len(subset["addresses"]) == 1000
+    assert subset["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]
+    status = cluster.get("endpointpool", "large")["status"]
+    assert (status["readyEndpoints"], status["totalEndpoints"]) == (1052, 1052)
+    cluster.delete("endpointpool", "large")
+    until(lambda: nothing_left(cluster, "large"), PATIENCE)
+
+
+def _spread(cluster: ApiServer) -> set[tuple[str, int]]:
+    """Family and size of each slice; all have the pool's port."""
+    found = slices_of(cluster, "large")
+    assert all([port["port"] for port in piece["ports"]] == [8080] for piece in found)
+    return {(piece["addressType"], len(piece["endpoints"])) for piece in found}
+
+
 def events(cluster: ApiServer, name: str) -> set[tuple[str, str]]:
     """Kind and reason of what was said about the objects of a name."""
     rows = [row for row in cluster.items("events", "default") if row["involvedObject"]["name"] == name]
