@@ -43,6 +43,33 @@ from tidegate.cli.common import (
     reference,
     reserved_ports,
 )
+from tidegate.cli.options import (
+    ChainCompletion,
+    ClassByName,
+    DeepInspect,
+    DefaultBackendService,
+    DefaultCertificate,
+    Format,
+    HealthPath,
+    HealthPort,
+    HostOwnership,
+    HTTPPort,
+    HTTPSPort,
+    MaxSeries,
+    NginxBinary,
+    NoCatchAll,
+    NoExternalName,
+    PerHost,
+    PerUndefinedHost,
+    PublishService,
+    Resolvers,
+    RunDir,
+    UpdateStatus,
+    Validation,
+    Verbosity,
+    WatchNamespace,
+    Workers,
+)
 from tidegate.cli.progress import Progress
 from tidegate.cli.serving import addresses, make_runtime, run_to_end, serve
 from tidegate.control import ControlPlane
@@ -134,29 +161,21 @@ def run(
     sync_period: Annotated[
         str, typer.Option("--sync-period", help="How often everything is compared with the cluster; 0: every 10m.")
     ] = "0",
-    watch_namespace: Annotated[str, typer.Option("--watch-namespace", help="Serve this namespace only.")] = "",
+    watch_namespace: WatchNamespace = "",
     watch_namespace_selector: Annotated[
         str, typer.Option("--watch-namespace-selector", help="Serve namespaces with these labels only.")
     ] = "",
     # what is ours
     ingress_class: IngressClass = "nginx",
     controller_class: ControllerClass = "k8s.io/ingress-nginx",
-    ingress_class_by_name: Annotated[
-        bool, typer.Option("--ingress-class-by-name", help="Also serve the class of that name.")
-    ] = False,
+    ingress_class_by_name: ClassByName = False,
     watch_ingress_without_class: WithoutClass = False,
     annotations_prefix: Prefix = DEFAULT_PREFIX,
-    enable_annotation_validation: Annotated[
-        bool, typer.Option("--enable-annotation-validation/--no-enable-annotation-validation")
-    ] = True,
-    deep_inspect: Annotated[bool, typer.Option("--deep-inspect/--no-deep-inspect")] = True,
-    disable_catch_all: Annotated[bool, typer.Option("--disable-catch-all", help="Refuse default backends.")] = False,
-    disable_svc_external_name: Annotated[
-        bool, typer.Option("--disable-svc-external-name", help="Services of type ExternalName have no endpoints.")
-    ] = False,
-    enable_ssl_chain_completion: Annotated[
-        bool, typer.Option("--enable-ssl-chain-completion", help="Fetch issuers that chains of certificates lack.")
-    ] = False,
+    enable_annotation_validation: Validation = True,
+    deep_inspect: DeepInspect = True,
+    disable_catch_all: NoCatchAll = False,
+    disable_svc_external_name: NoExternalName = False,
+    enable_ssl_chain_completion: ChainCompletion = False,
     enable_topology_aware_routing: Annotated[
         bool, typer.Option("--enable-topology-aware-routing", help="Keep to endpoints of this zone where Services ask.")
     ] = False,
@@ -165,26 +184,20 @@ def run(
         typer.Option("--enable-endpoint-pools/--no-enable-endpoint-pools", help="Keep endpoints for Services."),
     ] = True,
     endpoint_pool_allowed_cidrs: AllowedNetworks = "",
-    host_ownership: Annotated[
-        str, typer.Option("--host-ownership", metavar="merge|namespace", help="Who may add to a host.")
-    ] = "merge",
+    host_ownership: HostOwnership = "merge",
     # settings
     configmap: ConfigMapName = "",
     tcp_services_configmap: TCPServices = "",
     udp_services_configmap: UDPServices = "",
-    default_backend_service: Annotated[
-        str, typer.Option("--default-backend-service", metavar="NS/NAME", help="Answers what nobody declares.")
-    ] = "",
-    default_ssl_certificate: Annotated[
-        str, typer.Option("--default-ssl-certificate", metavar="NS/NAME", help="A TLS Secret for all other names.")
-    ] = "",
+    default_backend_service: DefaultBackendService = "",
+    default_ssl_certificate: DefaultCertificate = "",
     # status
-    update_status: Annotated[bool, typer.Option("--update-status/--no-update-status")] = True,
+    update_status: UpdateStatus = True,
     update_status_on_shutdown: Annotated[
         bool, typer.Option("--update-status-on-shutdown/--no-update-status-on-shutdown")
     ] = True,
     status_update_interval: Annotated[int, typer.Option("--status-update-interval", help="Seconds.")] = 60,
-    publish_service: Annotated[str, typer.Option("--publish-service", metavar="NS/NAME")] = "",
+    publish_service: PublishService = "",
     publish_status_address: Annotated[str, typer.Option("--publish-status-address", metavar="A,B")] = "",
     report_node_internal_ip_address: Annotated[bool, typer.Option("--report-node-internal-ip-address")] = False,
     election_id: Annotated[str, typer.Option("--election-id", help="The Lease.")] = "ingress-controller-leader",
@@ -192,16 +205,16 @@ def run(
     disable_leader_election: Annotated[bool, typer.Option("--disable-leader-election")] = False,
     disable_sync_events: Annotated[bool, typer.Option("--disable-sync-events")] = False,
     # where
-    http_port: Annotated[int, typer.Option("--http-port", help="Where plain HTTP is served.")] = 80,
-    https_port: Annotated[int, typer.Option("--https-port", help="Where HTTPS is served.")] = 443,
+    http_port: HTTPPort = 80,
+    https_port: HTTPSPort = 443,
     stream_port: StreamPort = 10247,
     enable_ssl_passthrough: Passthrough = False,
     enable_http3: HTTP3 = False,
     http3_advertised_port: HTTP3Port = 0,
     http_address: Annotated[str, typer.Option("--http-address", help="The address of both; empty: all.")] = "",
-    healthz_port: Annotated[int, typer.Option("--healthz-port", help="The admin port.")] = 10254,
+    healthz_port: HealthPort = 10254,
     healthz_host: Annotated[str, typer.Option("--healthz-host", help="The admin address; empty: all.")] = "",
-    health_check_path: Annotated[str, typer.Option("--health-check-path", help="The path of health.")] = "/healthz",
+    health_check_path: HealthPath = "/healthz",
     # the webhook
     validating_webhook: Annotated[
         str, typer.Option("--validating-webhook", metavar="[HOST]:PORT", help="Where the webhook listens; else none.")
@@ -223,33 +236,29 @@ def run(
         str, typer.Option("--validating-webhook-configuration", metavar="NAME", help="What gets its authority.")
     ] = "",
     # metrics
-    metrics_max_series: Annotated[int, typer.Option("--metrics-max-series", help="Label sets; 0: no bound.")] = 600,
+    metrics_max_series: MaxSeries = 600,
     exclude_socket_metrics: ExcludedMetrics = "",
-    metrics_per_host: Annotated[bool, typer.Option("--metrics-per-host/--no-metrics-per-host")] = True,
-    metrics_per_undefined_host: Annotated[
-        bool, typer.Option("--metrics-per-undefined-host", help="Count unknown hosts too.")
-    ] = False,
+    metrics_per_host: PerHost = True,
+    metrics_per_undefined_host: PerUndefinedHost = False,
     time_buckets: Annotated[str, typer.Option("--time-buckets", metavar="S,S")] = "",
     length_buckets: Annotated[str, typer.Option("--length-buckets", metavar="N,N")] = "",
     size_buckets: Annotated[str, typer.Option("--size-buckets", metavar="N,N")] = "",
     report_status_classes: StatusClasses = False,
     # the program
-    nginx_binary: Annotated[str, typer.Option("--nginx-binary", help="The NGINX to run.")] = "nginx",
-    resolver: Annotated[
-        list[str] | None, typer.Option("--resolver", metavar="ADDRESS[:PORT]", help="DNS servers to ask.")
-    ] = None,
+    nginx_binary: NginxBinary = "nginx",
+    resolver: Resolvers = None,
     geoip_dir: GeoFolder = STANDARD_FOLDER,
-    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Where everything of this run lives.")] = None,
+    run_dir: RunDir = None,
     agent: AgentOption = AgentKind.OWN,
-    workers: Annotated[int, typer.Option("--workers", help="NGINX workers; 0: one per core.")] = 0,
-    log_format: Annotated[LogFormat, typer.Option("--log-format", help="How messages are written.")] = LogFormat.TEXT,
+    workers: Workers = 0,
+    log_format: Format = LogFormat.TEXT,
     shutdown_grace_period: Annotated[
         int, typer.Option("--shutdown-grace-period", help="Seconds after SIGTERM in which NGINX still serves.")
     ] = 0,
     post_shutdown_grace_period: Annotated[
         int, typer.Option("--post-shutdown-grace-period", help="Seconds to wait after NGINX has ended.")
     ] = 0,
-    verbosity: Annotated[int, typer.Option("--v", "-v", help="0: what matters, 2: everything.")] = 0,
+    verbosity: Verbosity = 0,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
     """Serve the Ingresses of a cluster. Takes the flags of the retired controller."""

@@ -39,6 +39,33 @@ from tidegate.cli.common import (
     reference,
     reserved_ports,
 )
+from tidegate.cli.options import (
+    ChainCompletion,
+    ClassByName,
+    DeepInspect,
+    DefaultBackendService,
+    DefaultCertificate,
+    Format,
+    HealthPath,
+    HealthPort,
+    HostOwnership,
+    HTTPPort,
+    HTTPSPort,
+    MaxSeries,
+    NginxBinary,
+    NoCatchAll,
+    NoExternalName,
+    PerHost,
+    PerUndefinedHost,
+    PublishService,
+    Resolvers,
+    RunDir,
+    UpdateStatus,
+    Validation,
+    Verbosity,
+    WatchNamespace,
+    Workers,
+)
 from tidegate.cli.progress import Progress
 from tidegate.cli.serving import address, make_runtime, run_to_end, serve, stop_everything
 from tidegate.control import ControlPlane
@@ -55,67 +82,49 @@ NO_EFFECT = "has no effect on a folder of manifests"
 def up(
     folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="The folder of manifests.")] = None,
     stop: Annotated[bool, typer.Option("--stop", help="End what runs in the run directory.")] = False,
-    http_port: Annotated[int, typer.Option("--http-port", help="Where plain HTTP is served.")] = 8080,
-    https_port: Annotated[int, typer.Option("--https-port", help="Where HTTPS is served.")] = 8443,
+    http_port: HTTPPort = 8080,
+    https_port: HTTPSPort = 8443,
     http_address: Annotated[str, typer.Option("--http-address", help="The address of both.")] = "127.0.0.1",
-    healthz_port: Annotated[int, typer.Option("--healthz-port", help="The admin port.")] = 10254,
+    healthz_port: HealthPort = 10254,
     healthz_host: Annotated[str, typer.Option("--healthz-host", help="The admin address.")] = "127.0.0.1",
-    health_check_path: Annotated[str, typer.Option("--health-check-path", help="The path of health.")] = "/healthz",
+    health_check_path: HealthPath = "/healthz",
     ingress_class: IngressClass = "nginx",
     controller_class: ControllerClass = "k8s.io/ingress-nginx",
-    ingress_class_by_name: Annotated[
-        bool, typer.Option("--ingress-class-by-name", help="Also serve the class of that name.")
-    ] = False,
+    ingress_class_by_name: ClassByName = False,
     watch_ingress_without_class: WithoutClass = False,
-    watch_namespace: Annotated[str, typer.Option("--watch-namespace", help="Serve this namespace only.")] = "",
+    watch_namespace: WatchNamespace = "",
     configmap: ConfigMapName = "",
-    default_backend_service: Annotated[
-        str, typer.Option("--default-backend-service", metavar="NS/NAME", help="Answers what nobody declares.")
-    ] = "",
-    default_ssl_certificate: Annotated[
-        str, typer.Option("--default-ssl-certificate", metavar="NS/NAME", help="A TLS Secret for all other names.")
-    ] = "",
+    default_backend_service: DefaultBackendService = "",
+    default_ssl_certificate: DefaultCertificate = "",
     annotations_prefix: Prefix = DEFAULT_PREFIX,
-    enable_annotation_validation: Annotated[
-        bool, typer.Option("--enable-annotation-validation/--no-enable-annotation-validation")
-    ] = True,
-    deep_inspect: Annotated[bool, typer.Option("--deep-inspect/--no-deep-inspect")] = True,
-    disable_catch_all: Annotated[bool, typer.Option("--disable-catch-all", help="Refuse default backends.")] = False,
-    disable_svc_external_name: Annotated[
-        bool, typer.Option("--disable-svc-external-name", help="Services of type ExternalName have no endpoints.")
-    ] = False,
-    enable_ssl_chain_completion: Annotated[
-        bool, typer.Option("--enable-ssl-chain-completion", help="Fetch issuers that chains of certificates lack.")
-    ] = False,
+    enable_annotation_validation: Validation = True,
+    deep_inspect: DeepInspect = True,
+    disable_catch_all: NoCatchAll = False,
+    disable_svc_external_name: NoExternalName = False,
+    enable_ssl_chain_completion: ChainCompletion = False,
     enable_topology_aware_routing: Annotated[
         bool,
         typer.Option("--enable-topology-aware-routing", help="Keep to endpoints hinted for --zone where Services ask."),
     ] = False,
     zone: Annotated[str, typer.Option("--zone", help="The zone of this machine, for the former.")] = "",
     endpoint_pool_allowed_cidrs: AllowedNetworks = "",
-    host_ownership: Annotated[
-        str, typer.Option("--host-ownership", metavar="merge|namespace", help="Who may add to a host.")
-    ] = "merge",
-    nginx_binary: Annotated[str, typer.Option("--nginx-binary", help="The NGINX to run.")] = "nginx",
-    resolver: Annotated[
-        list[str] | None, typer.Option("--resolver", metavar="ADDRESS[:PORT]", help="DNS servers to ask.")
-    ] = None,
-    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Where everything of this run lives.")] = None,
+    host_ownership: HostOwnership = "merge",
+    nginx_binary: NginxBinary = "nginx",
+    resolver: Resolvers = None,
+    run_dir: RunDir = None,
     agent: AgentOption = AgentKind.OWN,
-    workers: Annotated[int, typer.Option("--workers", help="NGINX workers; 0: one per core.")] = 0,
-    metrics_max_series: Annotated[int, typer.Option("--metrics-max-series", help="Label sets; 0: no bound.")] = 600,
+    workers: Workers = 0,
+    metrics_max_series: MaxSeries = 600,
     exclude_socket_metrics: ExcludedMetrics = "",
-    metrics_per_host: Annotated[bool, typer.Option("--metrics-per-host/--no-metrics-per-host")] = True,
-    metrics_per_undefined_host: Annotated[
-        bool, typer.Option("--metrics-per-undefined-host", help="Count unknown hosts too.")
-    ] = False,
+    metrics_per_host: PerHost = True,
+    metrics_per_undefined_host: PerUndefinedHost = False,
     report_status_classes: StatusClasses = False,
     tcp_services_configmap: TCPServices = "",
     udp_services_configmap: UDPServices = "",
     stream_port: StreamPort = 10247,
-    publish_service: Annotated[str, typer.Option("--publish-service", metavar="NS/NAME")] = "",
+    publish_service: PublishService = "",
     publish_status_address: Annotated[str, typer.Option("--publish-status-address")] = "",
-    update_status: Annotated[bool, typer.Option("--update-status/--no-update-status")] = True,
+    update_status: UpdateStatus = True,
     election_id: Annotated[str, typer.Option("--election-id")] = "",
     enable_ssl_passthrough: Passthrough = False,
     enable_http3: HTTP3 = False,
@@ -124,8 +133,8 @@ def up(
     validating_webhook_certificate: Annotated[str, typer.Option("--validating-webhook-certificate")] = "",
     validating_webhook_key: Annotated[str, typer.Option("--validating-webhook-key")] = "",
     geoip_dir: GeoFolder = STANDARD_FOLDER,
-    log_format: Annotated[LogFormat, typer.Option("--log-format", help="How messages are written.")] = LogFormat.TEXT,
-    verbosity: Annotated[int, typer.Option("--v", "-v", help="0: what matters, 2: everything.")] = 0,
+    log_format: Format = LogFormat.TEXT,
+    verbosity: Verbosity = 0,
 ) -> None:
     """Serve a folder of manifests, and follow its changes. Ctrl-C ends everything."""
     configure(log_format, verbosity)

@@ -1,0 +1,48 @@
+"""Options that `up` and `run` have alike: each is declared here once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.logs import LogFormat
+
+WatchNamespace = Annotated[str, typer.Option("--watch-namespace", help="Serve this namespace only.")]
+ClassByName = Annotated[bool, typer.Option("--ingress-class-by-name", help="Also serve the class of that name.")]
+Validation = Annotated[bool, typer.Option("--enable-annotation-validation/--no-enable-annotation-validation")]
+DeepInspect = Annotated[bool, typer.Option("--deep-inspect/--no-deep-inspect")]
+NoCatchAll = Annotated[bool, typer.Option("--disable-catch-all", help="Refuse default backends.")]
+NoExternalName = Annotated[
+    bool, typer.Option("--disable-svc-external-name", help="Services of type ExternalName have no endpoints.")
+]
+ChainCompletion = Annotated[
+    bool, typer.Option("--enable-ssl-chain-completion", help="Fetch issuers that chains of certificates lack.")
+]
+HostOwnership = Annotated[
+    str, typer.Option("--host-ownership", metavar="merge|namespace", help="Who may add to a host.")
+]
+DefaultBackendService = Annotated[
+    str, typer.Option("--default-backend-service", metavar="NS/NAME", help="Answers what nobody declares.")
+]
+DefaultCertificate = Annotated[
+    str, typer.Option("--default-ssl-certificate", metavar="NS/NAME", help="A TLS Secret for all other names.")
+]
+UpdateStatus = Annotated[bool, typer.Option("--update-status/--no-update-status")]
+PublishService = Annotated[str, typer.Option("--publish-service", metavar="NS/NAME")]
+HTTPPort = Annotated[int, typer.Option("--http-port", help="Where plain HTTP is served.")]
+HTTPSPort = Annotated[int, typer.Option("--https-port", help="Where HTTPS is served.")]
+HealthPort = Annotated[int, typer.Option("--healthz-port", help="The admin port.")]
+HealthPath = Annotated[str, typer.Option("--health-check-path", help="The path of health.")]
+MaxSeries = Annotated[int, typer.Option("--metrics-max-series", help="Label sets; 0: no bound.")]
+PerHost = Annotated[bool, typer.Option("--metrics-per-host/--no-metrics-per-host")]
+PerUndefinedHost = Annotated[bool, typer.Option("--metrics-per-undefined-host", help="Count unknown hosts too.")]
+NginxBinary = Annotated[str, typer.Option("--nginx-binary", help="The NGINX to run.")]
+Resolvers = Annotated[
+    list[str] | None, typer.Option("--resolver", metavar="ADDRESS[:PORT]", help="DNS servers to ask.")
+]
+RunDir = Annotated[Path | None, typer.Option("--run-dir", help="Where everything of this run lives.")]
+Workers = Annotated[int, typer.Option("--workers", help="NGINX workers; 0: one per core.")]
+Format = Annotated[LogFormat, typer.Option("--log-format", help="How messages are written.")]
+Verbosity = Annotated[int, typer.Option("--v", "-v", help="0: what matters, 2: everything.")]
