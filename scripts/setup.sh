@@ -18,7 +18,7 @@ PACKAGES=(
     "$luajit" lua-check                     # its Lua: tests and lint
     mmdebstrap patchelf                     # a second NGINX version for the tests
     haproxy wrk nghttp2-client              # peers and load of the benchmarks
-    redis-server                            # a TCP service for the tests
+    redis-server dnsmasq-base               # a TCP and a UDP service for the tests
 )
 SERVICES=(nginx haproxy redis-server)       # what Debian starts when it installs them
 # `setup.sh e2e`: a container engine too, for a kind cluster.

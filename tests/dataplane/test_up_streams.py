@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.query
@@ -300,3 +303,43 @@ def test_a_name_server_behind_both_protocols(start: Start) -> None:
         found, over_tcp = dns.query.udp_with_fallback(dns.message.make_query("many.test", "A"), "127.0.0.1", 5, port)
         assert over_tcp
         assert len(found.answer[0]) == 199
+
+
+@pytest.fixture
+def dnsmasq(tmp_path: Path) -> Iterator[int]:
+    """The port of a name server that knows `one.test`, and `many.test` by more addresses than fit a datagram."""
+    port = one_port()
+    (tmp_path / "hosts").write_text("".join(f"192.0.2.{number} many.test\n" for number in range(1, 200)))
+    command = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--no-resolv", "--no-hosts"]
+    command += [f"--port={port}", "--listen-address=127.0.0.1", "--bind-interfaces", f"--pid-file={tmp_path / 'pid'}"]
+    command += ["--address=/one.test/192.0.2.1", f"--addn-hosts={tmp_path / 'hosts'}"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: addresses("one.test", port, 1) == {"192.0.2.1"}, 30)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def addresses(name: str, port: int, limit: float = 20) -> set[str]:
+    """What a name server says, over TCP where it does not fit a datagram; nothing where there is none."""
+    try:
+        found, _ = dns.query.udp_with_fallback(dns.message.make_query(name, "A"), "127.0.0.1", limit, port)
+    except (OSError, dns.exception.Timeout):
+        return set()
+    return {row.to_text() for answer in found.answer for row in answer}
+
+
+def test_dnsmasq_behind_a_udp_and_a_tcp_port_of_one_number(start: Start, dnsmasq: int) -> None:
+    port = one_port()
+    up = start(
+        entries("udp", **{f"p{port}": "default/dns-udp:7000"}),
+        entries("tcp", **{f"p{port}": "default/dns-tcp:7000"}),
+        stream_service("dns-udp", ("127.0.0.1", dnsmasq), protocol="UDP"),
+        stream_service("dns-tcp", ("127.0.0.1", dnsmasq)),
+    )
+    for _ in range(20):
+        assert addresses("one.test", port) == {"192.0.2.1"}
+    assert len(addresses("many.test", port)) == 199
+    assert up.status()["reloads"] == 0
