@@ -44,7 +44,7 @@ KEYS = {
     "server-name-hash-bucket-size": ("256", "server_names_hash_bucket_size 256;"),
     "server-name-hash-max-size": ("4096", "server_names_hash_max_size 4096;"),
     "ssl-buffer-size": ("5k", "ssl_buffer_size 5120;"),
-    "ssl-session-cache-size": ("3m", "ssl_session_cache shared:"),
+    "ssl-session-cache-size": ("3m", ":3145728;"),
     "ssl-session-timeout": ("15m", "ssl_session_timeout 900s;"),
     "stream-access-log-path": ("syslog:server=127.0.0.1:9", "access_log syslog:server=127.0.0.1:9 tidegate;"),
     "upstream-keepalive-requests": ("17", "keepalive_requests 17;"),
