@@ -19,7 +19,8 @@ from apiserver import ApiServer, Manifest, until  # isort: skip - `cluster` make
 from network import Network  # isort: skip
 from running import NAMESPACE, Run, ingress_class, namespace  # isort: skip
 
-QUIET = 5.0  # seconds of load before and after what happens
+QUIET = 5.0  # seconds of load before it happens
+RETURN = 45.0  # seconds of load for the return, which a busy machine takes its time for
 AWAY = 3.0  # seconds until what was killed is started again, as kubelet would
 PATIENCE = 120.0
 Outage = Callable[[ApiServer, Run, float], None]
@@ -118,7 +119,7 @@ def zero_failure(options: Options) -> tuple[list[Figure], list[str]]:
     with _world() as (cluster, run, hosts):
         for name, outage in OUTAGES.items():
             away = options.zero_failure_seconds if outage is _api_server else AWAY
-            loads = zero.start_loads(run.http, run.https, hosts, 2 * QUIET + away + 10, options.zero_failure_rate)
+            loads = zero.start_loads(run.http, run.https, hosts, QUIET + away + RETURN, options.zero_failure_rate)
             time.sleep(QUIET)
             for load in loads:
                 load.send_signal(signal.SIGUSR1)
