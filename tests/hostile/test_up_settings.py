@@ -143,12 +143,16 @@ def ask_all(served: Up, hosts: dict[str, Case]) -> int:
 
 
 def texts(names: Iterable[str]) -> list[Case]:
-    """Cases of annotations: what is a value or concerns a guard, and of the rest, which falls back, each fourth."""
+    """Cases of annotations: what is a value, some of what concerns a guard, a few of what only falls back.
+
+    All of them are read in `test_every_setting`; here no more than a slow machine serves within a minute.
+    """
     found = []
     for number, name in enumerate(names):
         cases = [case for case in ANNOTATION_CASES[name] if _is_text(case.text)]
-        rest = [case for case in cases if case.problem is not None and not case.setting.security]
-        found += [case for case in cases if case not in rest] + rest[number % 4 :: 4]
+        bad = [case for case in cases if case.problem is not None]
+        step = 3 if bad and bad[0].setting.security else 8
+        found += [case for case in cases if case.problem is None] + bad[number % step :: step]
     return found
 
 
@@ -162,7 +166,7 @@ def test_every_hostile_annotation_at_once_touches_nobody_else(served: Up, visito
     fine = [Case(name, ANNOTATIONS[name], "a value", rows.sample(ANNOTATIONS[name]), None) for name in names]
     hosts = put(served, [*fine, *texts(names)])
     assert refused_by_nginx(served) == []
-    assert ask_all(served, hosts) > 1000
+    assert ask_all(served, hosts) > 300
     check_health(served, visitor)
 
 

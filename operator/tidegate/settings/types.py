@@ -234,7 +234,7 @@ class CookieAge:
 
     @property
     def allowed(self) -> str:
-        return "a whole number of seconds"
+        return f"a decimal whole number of seconds from {-(2**31)} to {2**31 - 1}"
 
     def parse(self, text: str) -> int | None:
         if text.startswith("+"):
