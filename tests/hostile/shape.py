@@ -51,7 +51,8 @@ def template_names() -> set[str]:
 def parse(file: Path) -> Iterator[dict[str, Any]]:
     """Each directive of a configuration."""
     copy = file.parent.parent.parent / "parsed.conf"  # crossplane does not know this directive to hold Lua
-    copy.write_text(file.read_text().replace("exit_worker_by_lua_block", "init_worker_by_lua_block"))
+    text = file.read_text().replace("exit_worker_by_lua_block", "init_worker_by_lua_block")
+    copy.write_text(text.replace(str(template_folder()), "/templates"))  # which may lie in a folder of any name
     parsed = crossplane.parse(str(copy), comments=True, single=True)
     assert parsed["status"] == "ok", parsed["errors"]
     return directives(parsed["config"][0]["parsed"])
