@@ -235,12 +235,13 @@ def test_the_slower_endpoint_gets_less_with_ewma(up: Up, backend: Server) -> Non
         return echo(request)
 
     with Server("slow", late) as slow:
-        up.apply("speeds", service("speeds", backend.port, slow.port))
+        ports = (backend.port, slow.port)
+        up.apply("speeds", service("speeds", *ports), service("same", *ports))
         fast = own(up, "fair", "speeds", load_balance="ewma")
         shares = Counter(seen(ask(up, fast))["backend"] for _ in range(30))
         assert shares["echo"] > 2 * shares["slow"]
         settings(up, load_balance="ewma")
-        up.apply("plainly", ingress("plainly", "plainly.test", backend="speeds"))
+        up.apply("plainly", ingress("plainly", "plainly.test", backend="same"))
         shares = Counter(seen(ask(up, "plainly.test"))["backend"] for _ in range(30))
         assert shares["echo"] > 2 * shares["slow"]
 

@@ -6,6 +6,7 @@ import asyncio
 import http.server
 import re
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,6 +65,11 @@ def test_a_trace_goes_on_with_a_span_of_our_own_where_it_is_wanted(up: Up, backe
     assert (parts(header)[0] != trace, state) == (True, None)
     first, second = (parts(told(up, backend, "on.test")[0]) for _ in range(2))
     assert first[:2] != second[:2]
+
+
+def test_traces_of_callers_count_only_where_the_configmap_trusts_them(up: Up, backend: Server) -> None:
+    up.apply("settings", configmap(enable_opentelemetry="true", opentelemetry_trust_incoming_span="false"))
+    assert parts(told(up, backend, "plain.test", traceparent=PARENT)[0])[0] != PARENT[3:35]
 
 
 @pytest.mark.parametrize(
@@ -241,6 +247,17 @@ def test_a_collector_on_another_port_is_spoken_to_in_grpc_and_batches_have_their
     until(lambda: len(collected.spans) == 7, 30)
     assert {span.name for span in collected.spans} == {"/"}
     assert max(len(one.resource_spans[0].scope_spans[0].spans) for one in collected.requests) <= 3
+
+
+def test_spans_are_sent_as_often_as_the_configmap_says(up: Up, over_http: tuple[Collected, str]) -> None:
+    collected, address = over_http
+    data = {"otlp_collector_host": address, "otlp_collector_port": "4318", "otel_schedule_delay_millis": "100"}
+    up.apply("settings", configmap(enable_opentelemetry="true", **data))
+    began = time.monotonic()
+    for number in range(1, 6):
+        assert up.get("plain.test")[0] == 200
+        until(lambda wanted=number: len(collected.spans) == wanted)
+    assert time.monotonic() - began < 15  # five times the usual delay is 25 seconds
 
 
 def test_a_rewrite_that_looks_for_a_path_again_is_one_span(up: Up, over_http: tuple[Collected, str]) -> None:
