@@ -12,6 +12,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,13 +118,20 @@ def _full_newer(port: int, names: list[str], seconds: float) -> int:
     return _full(port, names, seconds, ssl.TLSVersion.TLSv1_3)
 
 
-def _resumed(port: int, names: list[str], seconds: float) -> int:
-    context, count = _context(), 0
+@lru_cache(maxsize=4)
+def _begun(port: int, names: tuple[str, ...]) -> tuple[ssl.SSLContext, dict[str, ssl.SSLSession | None]]:
+    context = _context()
     sessions = {}
-    for name in names[:RESUMING]:
+    for name in names:
         with shake(port, context, name) as first:
             sessions[name] = first.session
-    end = time.monotonic() + seconds
+    return context, sessions
+
+
+def _resumed(port: int, names: list[str], seconds: float) -> int:
+    """The sessions are those that the round before began, the one that warms: full handshakes are not counted here."""
+    context, sessions = _begun(port, tuple(names[:RESUMING]))
+    count, end = 0, time.monotonic() + seconds
     while time.monotonic() < end:
         name = random.choice(names[:RESUMING])
         with shake(port, context, name, sessions[name]) as again:
