@@ -29,7 +29,7 @@ from tidegate.apply.records import Record, backend_record, certificate_record, g
 from tidegate.dns import Resolver
 from tidegate.fetches import Fetcher
 from tidegate.findings import Finding, ObjectKey, Severity
-from tidegate.model import CATCH_ALL, CertificateInfo
+from tidegate.model import CATCH_ALL, CertificateInfo, is_pattern
 from tidegate.render.listeners import is_wildcard
 from tidegate.render.runtime import PEM_FOLDER, MetricSettings, Runtime
 from tidegate.report.expiry import Expiry
@@ -318,8 +318,9 @@ class ControlPlane:
         assert self.applier is not None
         self.revision += 1
         if delta.globals_changed or first:
-            records.append(globals_record(self.translator.default_route()))
             self.refusals.pop("Rejected", None)
+        if delta.globals_changed or first or any(map(is_pattern, delta.hosts)):
+            records.append(globals_record(self.translator.default_route()))
         for name in delta.streams:
             self.refusals.pop(name, None)
         self._write_files()

@@ -18,6 +18,13 @@ import msgspec
 CATCH_ALL = "_"
 """The name of the host that takes requests for names nobody declared."""
 
+PATTERN = "~"
+"""Begins the name of an alias that is a regular expression."""
+
+
+def is_pattern(name: str) -> bool:
+    return name.startswith(PATTERN)
+
 
 class Match(StrEnum):
     """How a path is compared with the decoded, merged URI of a request."""

@@ -8,7 +8,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ import pytest
 from dataplane import Answer, Nginx, Plane, Reply, Request, Server, backend, echo, host, policy, route, running, until
 from tidegate.model import Access, BasicAuth, Labels, Match, RateLimit, Redirect, Rewrite, Route, TLSRedirect
 from tidegate.render.template import template_folder
+from tidegate.translate.defaults import DefaultRoute
 
 ECHO = "ns/echo:80"
 ANYBODY, NOBODY = "127.0.0.0/8", "192.0.2.0/24"
@@ -553,9 +553,28 @@ def test_denied_route_answers_its_status_and_nothing_else(plane: Plane, name: Ca
     assert (answer.status, answer.header("Location")) == (503, None)
 
 
-def globals_record(backend_id: str) -> dict[str, bytes | None]:
-    default = SimpleNamespace(default_backend=backend_id, default_route=route(labels=Labels(service="d", port="80")))
-    return {"n:globals": msgspec.json.encode(vars(default))}
+def globals_record(backend_id: str, *patterns: str) -> dict[str, bytes | None]:
+    default = DefaultRoute(backend_id, route(labels=Labels(service="d", port="80")), patterns)
+    return {"n:globals": msgspec.json.encode(default)}
+
+
+def test_alias_pattern_takes_names_that_nothing_else_takes(plane: Plane, name: Callable[[str], str]) -> None:
+    pattern = rf"~^pr-\d+\.{name('x').partition('.')[2]}$"
+    plane.put(
+        host(name("a"), route("/x", ECHO)), host(pattern, alias_of=name("a")), host(name("pr-3"), route("/y", ECHO))
+    )
+    plane.push(globals_record("", "~(", pattern))
+    try:
+        assert plane.ask(name("pr-12"), "/x").seen.header("Host") == name("pr-12")
+        assert plane.ask(name("PR-12").upper(), "/x").status == 200
+        assert plane.ask(name("pr-3"), "/x").status == 404  # a host of that very name comes first
+        assert plane.ask(name("pr-x"), "/x").status == 404
+        assert plane.ask(pattern, "/x").status in (400, 404)
+        plane.delete(f"h:{name('pr-3')}")
+        assert plane.ask(name("pr-3"), "/x").status == 200
+    finally:
+        plane.delete("n:globals", f"h:{pattern}")
+    assert plane.ask(name("pr-12"), "/x").status == 404
 
 
 def test_default_backend_answers_unknown_hosts_and_undeclared_paths(

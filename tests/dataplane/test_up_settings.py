@@ -282,6 +282,18 @@ def own(up: Up, name: str, backend: str = "echo", path: str = "/", **annotations
     return f"{name}.test"
 
 
+def test_an_alias_may_be_a_pattern_that_comes_and_goes_without_a_reload(up: Up) -> None:
+    own(up, "aliased", server_alias=r"~^pr-\d+\.aliased\.test$")
+    before = up.status()["reloads"]
+    assert ask(up, "pr-7.aliased.test").status == 200
+    assert ask(up, "pr-x.aliased.test").status == 404
+    own(up, "aliased", server_alias="~^qa-")
+    assert (ask(up, "pr-7.aliased.test").status, ask(up, "qa-1.test").status) == (404, 200)
+    own(up, "aliased")
+    assert ask(up, "qa-1.test").status == 404
+    assert up.status()["reloads"] == before
+
+
 def test_a_temporal_redirect_has_its_own_status(up: Up) -> None:
     host = own(up, "moved", temporal_redirect="http://other.test/", temporal_redirect_code="307")
     assert ask(up, host).status == 307

@@ -26,7 +26,7 @@ local tonumber = tonumber
 local ngx = ngx
 local variable = calls.variable
 local leave, leave_bare = ending.as, ending.bare
-local STAR = byte("*")
+local STAR, TILDE = byte("*"), byte("~")
 local STATUS_PAGE = "/nginx_status"
 
 local _M = {}
@@ -47,7 +47,7 @@ function _M.configure(given)
 end
 
 local function find_host(name)
-  return store.host(name) or store.wildcard(name) or store.host("_")
+  return store.host(name) or store.wildcard(name) or store.by_pattern(name) or store.host("_")
 end
 
 local function usable(id)
@@ -307,7 +307,8 @@ end
 
 -- The record whose routes take this request; the context gets the one that was asked for.
 local function host_of(context, name)
-  local host = find_host(byte(name) == STAR and "_" or name) -- `*.` begins the name of a record, not of a host
+  local first = byte(name) -- `*.` and `~` begin names of records, not of hosts
+  local host = find_host((first == STAR or first == TILDE) and "_" or name)
   context.host = host
   if host and host.alias_of then
     return store.host(host.alias_of)

@@ -9,6 +9,7 @@ local cjson = require "cjson.safe"
 local hosts_compiler = require "tidegate.host"
 local backend_compiler = require "tidegate.backend"
 local lru = require "tidegate.lru"
+local regex = require "tidegate.regex"
 
 local decode = cjson.decode
 local gmatch, match, sub, byte = string.gmatch, string.match, string.sub, string.byte
@@ -163,6 +164,18 @@ end
 function _M.wildcard(name)
   local dot = match(name, "^[%w_-]+()%.")
   return dot and _M.host("*" .. sub(name, dot))
+end
+
+-- The record of the first alias pattern that fits a name, or nil. A pattern that gives up fits nothing.
+function _M.by_pattern(name)
+  local patterns = _M.globals().host_patterns
+  for index = 1, patterns and #patterns or 0 do
+    local pattern = patterns[index]
+    if regex.matches(sub(pattern, 2), name) then
+      return _M.host(pattern)
+    end
+  end
+  return nil
 end
 
 -- The backend with its balancing state, or nil when there is none.

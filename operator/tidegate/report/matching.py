@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
-from tidegate.model import CATCH_ALL, Host, Match, Route
+from tidegate.model import CATCH_ALL, Host, Match, Route, is_pattern
 
 LABEL = re.compile(r"[A-Za-z0-9_-]+\.")
 
@@ -30,11 +30,14 @@ def normalize(path: str) -> str | None:
 
 
 def find_host(hosts: Mapping[str, Host], name: str) -> Host | None:
-    """The host that takes a request for a name: exact, else wildcard of one label, else the catch-all."""
+    """The host that takes a request: exact name, else wildcard of one label, else alias pattern, else catch-all."""
     name = name.lower().rstrip(".")
     found = hosts.get(name)
     if found is None and LABEL.match(name):
         found = hosts.get("*." + name.partition(".")[2])
+    if found is None:
+        patterns = sorted(filter(is_pattern, hosts))
+        found = next((hosts[item] for item in patterns if re.search(item[1:], name, re.IGNORECASE)), None)
     found = found or hosts.get(CATCH_ALL)
     if found is not None and found.alias_of:
         return hosts.get(found.alias_of)

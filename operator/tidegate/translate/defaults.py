@@ -17,10 +17,14 @@ from tidegate.translate.reader import Reader
 
 
 class DefaultRoute(msgspec.Struct, frozen=True):
-    """What the data plane needs for requests that no host takes; `default_backend` may be empty."""
+    """What the data plane needs for requests that no host takes by its name; `default_backend` may be empty.
+
+    `host_patterns` are aliases that begin with `~`, in the order in which they are tried.
+    """
 
     default_backend: str
     default_route: Route
+    host_patterns: tuple[str, ...] = ()
 
 
 class Defaults:
@@ -42,10 +46,10 @@ class Defaults:
             found.append(self._update_certificate(store, self._options.default_certificate, settings))
         self.findings = tuple(finding for finding in found if finding is not None)
 
-    def route(self) -> DefaultRoute:
+    def route(self, host_patterns: tuple[str, ...]) -> DefaultRoute:
         name = self.backend
         labels = Labels(service=name.service, port=str(name.port)) if name else Labels()
-        return DefaultRoute(str(name) if name else "", Route(Match.PREFIX, "/", labels))
+        return DefaultRoute(str(name) if name else "", Route(Match.PREFIX, "/", labels), host_patterns)
 
     def _update_backend(self, store: Store, key: ObjectKey) -> Finding | None:
         service = store.service(key.namespace, key.name)

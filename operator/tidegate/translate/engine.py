@@ -206,7 +206,7 @@ class Translator:
         return self._dependencies.take_released()
 
     def default_route(self) -> DefaultRoute:
-        return self._defaults.route()
+        return self._defaults.route(self._publication.patterns())
 
     def findings(self) -> tuple[Finding, ...]:
         """Everything there is to say, in a stable order."""

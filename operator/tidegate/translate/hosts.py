@@ -11,11 +11,12 @@ from typing import NamedTuple
 import msgspec
 
 from tidegate.findings import Finding, Severity, brief
-from tidegate.model import CATCH_ALL, Certificate, CertificateInfo, Host, Match, Policy
+from tidegate.model import CATCH_ALL, PATTERN, Certificate, CertificateInfo, Host, Match, Policy, is_pattern
 from tidegate.resources.changes import Wish
 from tidegate.resources.model import IngressPath
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
+from tidegate.settings.patterns import pattern_fault
 from tidegate.translate.acceptance import Hold, View
 from tidegate.translate.authentication import Users
 from tidegate.translate.backend_tls import tls_of_host
@@ -195,11 +196,12 @@ def _claims(
     findings: list[Finding] = []
     accepted = [view for view in views if view.hold is Hold.NONE]
     owner = next((view for view in accepted if view.settings.get(ann.SERVER_ALIAS)), None)
-    for alias in (text.lower() for text in owner.settings.get(ann.SERVER_ALIAS)) if owner else ():
-        if owner and alias.startswith("~"):
+    for text in owner.settings.get(ann.SERVER_ALIAS) if owner else ():
+        alias = text if is_pattern(text) else text.lower()
+        if owner and is_pattern(alias) and (fault := _pattern_fault(alias, own)):
             field = f"metadata.annotations[{context.options.annotations_prefix}/{ann.SERVER_ALIAS.name}]"
-            message = f"found {brief(alias)}, supported so far: names and *.wildcards; it is left out"
-            findings.append(Finding(owner.ingress.key, field, Severity.WARNING, "NotYetSupported", message))
+            message = f"found {brief(alias)}, {fault}; it is left out"
+            findings.append(Finding(owner.ingress.key, field, Severity.WARNING, "InvalidValue", message))
         elif alias not in (name, CATCH_ALL):
             certificate = shown.of(alias)
             record = Host(
@@ -216,6 +218,14 @@ def _claims(
         record = Host(other, redirect_to=name, redirect_status=context.globals.get(cm.HTTP_REDIRECT_CODE))
         claims.setdefault(other, Claim(record, shown.of(other)))
     return claims, findings
+
+
+def _pattern_fault(alias: str, own: OwnServer) -> str:
+    """Why a pattern cannot be an alias of this host; empty if it can."""
+    if own.digest:
+        return "which a host with client certificates, a server snippet or ciphers of its own cannot have as an alias"
+    fault = pattern_fault(alias[len(PATTERN) :])
+    return f"which is not a valid regular expression: {fault}" if fault else ""
 
 
 def _app_root(locations: list[Location]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tidegate.model import CATCH_ALL, Certificate, Host, Server, ServerProfile
+from tidegate.model import CATCH_ALL, PATTERN, Certificate, Host, Server, ServerProfile, is_pattern
 from tidegate.translate.delta import note
 from tidegate.translate.hosts import Claim, HostResult
 
@@ -46,6 +46,10 @@ class Publication:
                 note(certificates, self.certificates, name, certificate)
         return hosts, certificates
 
+    def patterns(self) -> tuple[str, ...]:
+        """The aliases that are patterns, in order."""
+        return tuple(sorted(name for name in self._claims if is_pattern(name) and name in self.hosts))
+
     def servers(self) -> dict[str, Server]:
         """The native servers by the digest of their profile; `_` for names that the catch-all one has to name."""
         hosts: dict[str, list[str]] = {}
@@ -77,7 +81,7 @@ class Publication:
     def _wildcard_profile(self, name: str) -> str:
         """The profile of the wildcard host that NGINX would take this name for."""
         _, dot, rest = name.partition(".")
-        record = self._owner_of(f"*.{rest}")[0] if dot and not name.startswith("*") else None
+        record = self._owner_of(f"*.{rest}")[0] if dot and not name.startswith(("*", PATTERN)) else None
         return record.profile if record else ""
 
     def _shadowed(self, names: set[str]) -> set[str]:
@@ -91,4 +95,4 @@ class Publication:
         if not changed:
             return set()
         known = set(self.hosts) | set(self._results) | set(self._claims)
-        return {name for name in known if name[name.find(".") :] in changed and not name.startswith("*")}
+        return {name for name in known if name[name.find(".") :] in changed and not name.startswith(("*", PATTERN))}

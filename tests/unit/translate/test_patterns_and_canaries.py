@@ -239,10 +239,30 @@ def test_an_alias_loses_to_a_host_also_to_one_that_comes_later_and_wins_again_wh
     assert world.host("b.test").alias_of == "a.test"
 
 
-@pytest.mark.parametrize("alias", ["_", "a.test", "~^x"])
-def test_an_alias_cannot_be_the_catch_all_the_host_itself_or_a_pattern(alias: str) -> None:
+@pytest.mark.parametrize("alias", ["_", "a.test"])
+def test_an_alias_cannot_be_the_catch_all_or_the_host_itself(alias: str) -> None:
     world = World(ingress(server_alias=alias), service())
     assert set(world.translator.hosts) == {"a.test"}
+
+
+def test_an_alias_may_be_a_pattern_whose_case_is_kept() -> None:
+    world = World(ingress(server_alias=r"~^pr-\d+\.A\.test$"), service())
+    assert world.host(r"~^pr-\d+\.A\.test$").alias_of == "a.test"
+    assert world.translator.default_route().host_patterns == (r"~^pr-\d+\.A\.test$",)
+
+
+def test_a_pattern_that_is_none_is_left_out_with_the_reason() -> None:
+    world = World(ingress(server_alias="~^pr-(,b.test"), service())
+    assert set(world.translator.hosts) == {"a.test", "b.test"}
+    (finding,) = [item for item in world.translator.findings() if "server-alias" in item.field]
+    assert finding.reason == "InvalidValue" and "not a valid regular expression" in finding.message
+
+
+def test_a_host_with_a_server_of_its_own_has_no_pattern_as_an_alias() -> None:
+    """NGINX would have to choose the server by that pattern, which the catch-all one could then not serve."""
+    world = World(ingress(server_alias="~^x", ssl_ciphers="AES128-SHA"), service())
+    assert set(world.translator.hosts) == {"a.test"}
+    assert any("cannot have as an alias" in item.message for item in world.translator.findings())
 
 
 def test_the_first_ingress_with_aliases_brings_them() -> None:
