@@ -7,7 +7,7 @@ which changed. Pure: its state is a function of the store's content, whatever th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -211,14 +211,19 @@ class Translator:
     def findings(self) -> tuple[Finding, ...]:
         """Everything there is to say, in a stable order."""
         found = (self._global_findings, self._defaults.findings, self._strays.findings, self._findings)
-        return tuple(sorted({*self._streams.findings, *(finding for part in found for finding in part)}))
+        more = (*self._streams.findings, *self._stream_conflicts())
+        return tuple(sorted({*more, *(finding for part in found for finding in part)}))
+
+    def _stream_conflicts(self) -> Iterator[Finding]:
+        listeners = (stream.listener for stream in self.streams.values())
+        return self._stream_snippets.findings(listeners, self.options.annotations_prefix)
 
     def findings_of(self, key: ObjectKey) -> tuple[Finding, ...]:
         """The findings about one Ingress, those of its hosts included."""
         view = self._views.get(key)
         if view is None:
             return ()
-        found = set(view.findings)
+        found = {*view.findings, *(item for item in self._stream_conflicts() if item.object == key)}
         for host in hosts_of(view):
             result = self._hosts.get(host)
             found.update(item for item in (result.findings if result else ()) if item.object == key)
