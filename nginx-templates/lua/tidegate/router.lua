@@ -406,10 +406,8 @@ function _M.rewrite(server)
     set_log_variables(route, settings.log_variables == "all")
   end
 
-  if not route.plain and special(context, route, uri) then
-    return
-  end
-  if route.plain and route.tls_redirect and redirects.to_https(context, route) then
+  local steps = route.plain and redirect_or_rewrite or special -- of a plain route just the redirect to https
+  if steps(context, route, uri) then
     return
   end
   return proxy_to_backend(context, route)

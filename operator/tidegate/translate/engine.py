@@ -223,7 +223,9 @@ class Translator:
         view = self._views.get(key)
         if view is None:
             return ()
-        found = {*view.findings, *(item for item in self._stream_conflicts() if item.object == key)}
+        found = set(view.findings)
+        if key in self._stream_snippets:
+            found.update(item for item in self._stream_conflicts() if item.object == key)
         for host in hosts_of(view):
             result = self._hosts.get(host)
             found.update(item for item in (result.findings if result else ()) if item.object == key)

@@ -23,6 +23,10 @@ class StreamSnippets:
         else:
             self._views.pop(key, None)
 
+    def __contains__(self, key: object) -> bool:
+        """Whether an Ingress has lines that are in force."""
+        return key in self._views
+
     def servers(self) -> dict[str, Server]:
         """By digest, those of the oldest Ingress first: where two ask for one port, the younger one is at fault."""
         views = sorted(self._views.values(), key=lambda view: view.order)
@@ -34,8 +38,6 @@ class StreamSnippets:
 
         `services` are the listeners of TCP and UDP services, `prefix` is that of annotations.
         """
-        if not self._views:
-            return
         ports = {listener.port for listener in services}
         owners: dict[tuple[str, int], View] = {}
         for view in sorted(self._views.values(), key=lambda view: view.order):
