@@ -27,12 +27,6 @@ def served() -> Iterator[Up]:
         yield one
 
 
-@pytest.fixture(scope="module")
-def visitor(served: Up) -> Iterator[Visitor]:
-    with Visitor(served).visiting() as one:
-        yield one
-
-
 def own_headers(answer: Answer) -> None:
     """No manifest has made up a header, or a part of one."""
     assert not re.search("inject|evil", str(answer.headers), re.IGNORECASE), answer

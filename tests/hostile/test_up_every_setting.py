@@ -53,12 +53,6 @@ def served() -> Iterator[Up]:
         yield one
 
 
-@pytest.fixture(scope="module")
-def visitor(served: Up) -> Iterator[Visitor]:
-    with Visitor(served).visiting() as one:
-        yield one
-
-
 class Client:
     """Asks one host after the other on a connection that is kept."""
 

@@ -1,0 +1,14 @@
+"""What the tests with a real `tidegate up` share; each module says in its fixture `served` what that one has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from served import Up, Visitor
+
+
+@pytest.fixture(scope="module")
+def visitor(served: Up) -> Iterator[Visitor]:
+    with Visitor(served).visiting() as one:
+        yield one
