@@ -60,7 +60,10 @@ class TLSRedirect(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Canary(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """When a request goes to `backend` instead; the first rule that decides wins (header, cookie, weight)."""
+    """When a request goes to `backend` instead; the first rule that decides wins (header, cookie, weight).
+
+    Of several for one route, what a header or cookie says of any of them comes before the weights.
+    """
 
     backend: str
     header: str = ""
@@ -188,7 +191,7 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     send_timeout: int | None = None
     read_timeout: int | None = None
     tries: int | None = None
-    canary: Canary | None = None
+    canaries: tuple[Canary, ...] = ()  # the oldest Ingress first
     affinity: Affinity | None = None
     limit_scope: str = ""
     limit_exempt: tuple[str, ...] = ()

@@ -199,7 +199,7 @@ def test_first_canary_rule_that_decides_wins(
     headers: dict[str, str],
     wanted: str,
 ) -> None:
-    plane.put(host(name("a"), route(backend="ns/m:80", canary=rule(**fields))))
+    plane.put(host(name("a"), route(backend="ns/m:80", canaries=(rule(**fields),))))
     assert takes(plane, name("a"), **headers) == wanted
 
 
@@ -207,14 +207,14 @@ def test_catastrophic_canary_pattern_keeps_the_request_on_the_main_backend(
     plane: Plane, pair: None, name: Callable[[str], str]
 ) -> None:
     plane.put(
-        host(name("a"), route(backend="ns/m:80", canary=rule(header="X-Try", header_pattern="(a+)+$", weight=100)))
+        host(name("a"), route(backend="ns/m:80", canaries=(rule(header="X-Try", header_pattern="(a+)+$", weight=100),)))
     )
     assert takes(plane, name("a"), X_Try="a" * 200 + "!") == "main"
     assert takes(plane, name("a"), X_Try="aaa") == "canary"
 
 
 def test_weight_shares_requests(plane: Plane, pair: None, name: Callable[[str], str]) -> None:
-    plane.put(host(name("a"), route(backend="ns/m:80", canary=rule(weight=30))))
+    plane.put(host(name("a"), route(backend="ns/m:80", canaries=(rule(weight=30),))))
     with plane.client() as client:
         found = collections.Counter(client.ask(name("a")).seen.backend for _ in range(600))
     assert 120 < found["canary"] < 240  # 180 on average, five standard deviations
@@ -224,15 +224,87 @@ def test_canary_without_endpoints_leaves_the_traffic_where_it_was(
     plane: Plane, pair: None, name: Callable[[str], str]
 ) -> None:
     plane.put(
-        backend("ns/empty:80"), host(name("a"), route(backend="ns/m:80", canary=Canary("ns/empty:80", weight=100)))
+        backend("ns/empty:80"), host(name("a"), route(backend="ns/m:80", canaries=(Canary("ns/empty:80", weight=100),)))
     )
     assert takes(plane, name("a")) == "main"
+
+
+@pytest.fixture(scope="module")
+def second(plane: Plane, pair: None) -> Iterator[None]:
+    with Server("second") as server:
+        plane.put(backend("ns/d:80", server))
+        yield
+
+
+def second_rule(**fields: Any) -> Canary:
+    return Canary("ns/d:80", **fields)
+
+
+@pytest.mark.parametrize(
+    ("older", "younger", "headers", "wanted"),
+    [
+        ({"header": "X-One"}, {"header": "X-Two"}, {"X_One": "always"}, "canary"),
+        ({"header": "X-One"}, {"header": "X-Two"}, {"X_Two": "always"}, "second"),
+        ({"header": "X-One"}, {"header": "X-Two"}, {"X_One": "always", "X_Two": "always"}, "canary"),
+        ({"header": "X-One"}, {"header": "X-Two"}, {"X_One": "never", "X_Two": "always"}, "second"),
+        ({"header": "X-One"}, {"header": "X-Two"}, {}, "main"),
+        ({"header": "X-V", "header_value": "1"}, {"header": "X-V", "header_value": "2"}, {"X_V": "2"}, "second"),
+        ({"weight": 100}, {"header": "X-Two"}, {"X_Two": "always"}, "second"),
+        ({"weight": 100}, {"cookie": "two"}, {"Cookie": "two=always"}, "second"),
+        ({"weight": 100}, {"weight": 100}, {}, "canary"),
+        ({"weight": 0}, {"weight": 100}, {}, "second"),
+        ({"header": "X-One", "weight": 100}, {"weight": 100}, {"X_One": "never"}, "second"),
+    ],
+)
+def test_several_canaries_all_count_and_what_a_request_says_comes_before_weights(
+    plane: Plane,
+    second: None,
+    name: Callable[[str], str],
+    older: dict[str, Any],
+    younger: dict[str, Any],
+    headers: dict[str, str],
+    wanted: str,
+) -> None:
+    plane.put(host(name("a"), route(backend="ns/m:80", canaries=(rule(**older), second_rule(**younger)))))
+    assert takes(plane, name("a"), **headers) == wanted
+
+
+def test_weights_of_several_canaries_add_up(plane: Plane, second: None, name: Callable[[str], str]) -> None:
+    canaries = (rule(weight=30), second_rule(weight=100, total=500))
+    plane.put(host(name("a"), route(backend="ns/m:80", canaries=canaries)))
+    with plane.client() as client:
+        found = collections.Counter(client.ask(name("a")).seen.backend for _ in range(600))
+    assert 120 < found["canary"] < 240  # 180 and 120 on average, five standard deviations
+    assert 70 < found["second"] < 170
+
+
+def test_canary_without_endpoints_leaves_its_share_to_no_other(
+    plane: Plane, second: None, name: Callable[[str], str]
+) -> None:
+    canaries = (Canary("ns/gone:80", weight=100), second_rule(header="X-Two"))
+    plane.put(host(name("a"), route(backend="ns/m:80", canaries=canaries)))
+    assert takes(plane, name("a")) == "main"
+    assert takes(plane, name("a"), X_Two="always") == "second"
+
+
+def test_sticky_client_stays_with_the_canary_that_took_it(
+    plane: Plane, second: None, name: Callable[[str], str]
+) -> None:
+    def put(first: int, other: int) -> None:
+        canaries = (rule(weight=first), second_rule(weight=other))
+        plane.put(host(name("a"), route(backend="ns/m:80", affinity=sticky(), canaries=canaries)))
+
+    put(0, 100)
+    cookie = cookie_of(plane.ask(name("a")))
+    put(100, 0)
+    assert takes(plane, name("a"), Cookie=cookie) == "second"
+    assert takes(plane, name("a")) == "canary"
 
 
 def test_main_backend_without_endpoints_is_503_whatever_the_canary_says(
     plane: Plane, pair: None, name: Callable[[str], str]
 ) -> None:
-    plane.put(host(name("a"), route(backend="ns/missing:80", canary=rule(weight=100))))
+    plane.put(host(name("a"), route(backend="ns/missing:80", canaries=(rule(weight=100),))))
     assert plane.ask(name("a")).status == 503
 
 
@@ -240,7 +312,9 @@ def test_sticky_client_stays_with_the_canary_or_the_main_backend(
     plane: Plane, pair: None, name: Callable[[str], str]
 ) -> None:
     def put(weight: int, **fields: object) -> None:
-        plane.put(host(name("a"), route(backend="ns/m:80", affinity=sticky(), canary=rule(weight=weight, **fields))))
+        plane.put(
+            host(name("a"), route(backend="ns/m:80", affinity=sticky(), canaries=(rule(weight=weight, **fields),)))
+        )
 
     put(100)
     canary = cookie_of(plane.ask(name("a")))
@@ -256,7 +330,7 @@ def test_sticky_client_stays_with_the_canary_or_the_main_backend(
 def test_legacy_canary_sets_no_cookie_and_holds_nobody(plane: Plane, pair: None, name: Callable[[str], str]) -> None:
     def put(weight: int) -> None:
         plane.put(
-            host(name("a"), route(backend="ns/m:80", affinity=sticky(), canary=rule(weight=weight, sticky=False)))
+            host(name("a"), route(backend="ns/m:80", affinity=sticky(), canaries=(rule(weight=weight, sticky=False),)))
         )
 
     put(100)

@@ -1,4 +1,4 @@
--- Whether a request goes to the canary backend; the first rule that decides wins: header, cookie, weight.
+-- The canary backend that takes a request, if any. In each the first rule that decides wins: header, cookie, weight.
 
 local regex = require "tidegate.regex"
 local random = math.random
@@ -42,7 +42,8 @@ local function by_cookie(canary)
   return nil
 end
 
-function _M.takes(canary)
+-- Whether this canary wants the request: true or false, nil when neither header nor cookie says.
+local function wants(canary)
   local decision
   if canary.header_variable then
     decision = by_header(canary)
@@ -50,10 +51,52 @@ function _M.takes(canary)
   if decision == nil and canary.cookie_variable then
     decision = by_cookie(canary)
   end
-  if decision == nil then
-    decision = random(canary.total) <= canary.weight
-  end
   return decision
+end
+
+-- The canaries of a request that are left to chance, and how many there are. Used up before anything yields.
+local undecided = {}
+
+-- The canary that takes the request and its backend, or nil. `canaries`: the oldest first; `find`: gives the backend of
+-- that name if it has endpoints. What a header or cookie says of any of them comes before the weights.
+function _M.choose(canaries, find)
+  local count = 0
+  for index = 1, #canaries do
+    local canary = canaries[index]
+    local backend = find(canary.backend)
+    if backend then
+      local decision = wants(canary)
+      if decision then
+        return canary, backend
+      elseif decision == nil then
+        count = count + 1
+        undecided[count] = canary
+      end
+    end
+  end
+  local drawn = count > 0 and random()
+  for index = 1, count do
+    local canary = undecided[index]
+    drawn = drawn - canary.share
+    if drawn < 0 then
+      return canary, find(canary.backend)
+    end
+  end
+  return nil
+end
+
+-- The canary to which a session cookie binds its client, and its backend, or nil.
+function _M.bound_to(owner, canaries, find)
+  for index = 1, #canaries do
+    local canary = canaries[index]
+    if canary.sticky then
+      local backend = find(canary.backend)
+      if backend and backend.digest == owner then
+        return canary, backend
+      end
+    end
+  end
+  return nil
 end
 
 return _M

@@ -49,13 +49,11 @@ local function prepare(route, host)
     route.access.deny = networks.compile(route.access.deny)
   end
   route.limit_exempt = networks.compile(route.limit_exempt)
-  local canary = route.canary
-  if canary then
+  for _, canary in ipairs(route.canaries or {}) do
     canary.header_variable = canary.header and variable_name("http_", canary.header)
     canary.cookie_variable = canary.cookie and "cookie_" .. canary.cookie
     canary.log_name = gsub(canary.backend, "[/:]", "-")
-    canary.weight = canary.weight or 0
-    canary.total = canary.total or 100
+    canary.share = (canary.weight or 0) / (canary.total or 100)
     canary.sticky = canary.sticky ~= false
   end
   if route.affinity then
@@ -75,7 +73,7 @@ local function prepare(route, host)
   end
   -- whether anything but a redirect to https can happen between matching and proxying
   route.plain = not (
-    route.status or route.refused or route.redirect or route.rewrite or route.canary
+    route.status or route.refused or route.redirect or route.rewrite or route.canaries
     or route.affinity or route.snippet or route.limit_scope or route.auth or route.upstream_host or route.access
     or route.digest_auth or route.trace
     or route.external or route.mirror or route.cors or route.headers

@@ -75,30 +75,33 @@ local function describe_error(route, code)
   set("X-Request-ID", var.req_id)
 end
 
--- Decides between the route's backend and its canary, and keeps a client where its cookie says. Returns the backend.
+-- Decides between the route's backend and its canaries, and keeps a client where its cookie says. Returns the backend.
 local function choose_backend(context, route)
   local backend = usable(route.backend)
   if not backend then
     return nil
   end
-  local other, rule = nil, route.canary
-  if rule then
-    other = usable(rule.backend)
-  end
-  local sticky = route.affinity
+  local sticky, canaries = route.affinity, route.canaries
   local key, owner
   if sticky then
     key, owner = affinity.read(sticky)
   end
-  if other then
-    local bound = sticky and owner
-    if bound == other.digest and rule.sticky then
-      backend, context.canary = other, rule
-    elseif not (bound and bound == backend.digest) and canary.takes(rule) then
-      backend, context.canary = other, rule
+  local taker, other
+  if canaries and not (owner and owner == backend.digest) then
+    if owner then
+      taker, other = canary.bound_to(owner, canaries, usable)
+    end
+    if not taker then
+      taker, other = canary.choose(canaries, usable)
     end
   end
-  if sticky and not (context.canary and not rule.sticky) then
+  if taker then
+    backend, context.canary = other, taker
+    if settings.log_variables and taker ~= canaries[1] then
+      ngx.var.proxy_alternative_upstream_name = taker.log_name
+    end
+  end
+  if sticky and not (taker and not taker.sticky) then
     context.affinity = sticky
     context.endpoint = affinity.recall(sticky, backend, key, owner) or affinity.assign(sticky, backend)
   end
@@ -143,8 +146,8 @@ end
 local function set_log_variables(route, all)
   local var, labels = ngx.var, route.labels
   var.proxy_upstream_name = route.log_name or "upstream-default-backend"
-  if route.canary then
-    var.proxy_alternative_upstream_name = route.canary.log_name
+  if route.canaries then
+    var.proxy_alternative_upstream_name = route.canaries[1].log_name
   end
   if all then
     var.namespace, var.ingress_name = labels.namespace or "", labels.ingress or ""
@@ -291,7 +294,7 @@ end
 
 local function proxy_to_backend(context, route)
   local backend
-  if route.canary or route.affinity then
+  if route.canaries or route.affinity then
     backend = choose_backend(context, route)
   elseif route.backend then
     backend = usable(route.backend)

@@ -45,7 +45,7 @@ def _print(found: Explanation) -> None:
         ("Ingress", found.ingress),
         ("backend", f"{found.backend} ({found.algorithm})" if found.backend else ""),
         ("endpoints", ", ".join(found.endpoints)),
-        ("canary", found.canary),
+        ("canaries", ", ".join(found.canaries)),
         ("policy", found.policy),
     )
     for name, value in rows:

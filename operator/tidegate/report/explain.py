@@ -35,7 +35,7 @@ class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
     backend: str = ""
     algorithm: str = ""
     endpoints: tuple[str, ...] = ()
-    canary: str = ""
+    canaries: tuple[str, ...] = ()
     policy: str = ""
     settings: tuple[SettingOrigin, ...] = ()
     findings: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ def explain(translator: Translator, url: str) -> Explanation:
         backend=route.backend,
         algorithm=backend.algorithm if backend else "",
         endpoints=endpoints,
-        canary=route.canary.backend if route.canary else "",
+        canaries=tuple(canary.backend for canary in route.canaries),
         policy=route.policy or "default",
         settings=_settings(view) if view else (),
         findings=tuple(f"{item.severity}: {item.field}: {item.message}" for item in translator.findings_of(key)),

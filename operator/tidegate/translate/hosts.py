@@ -5,7 +5,7 @@ The oldest Ingress wins a path, and it alone brings the host's certificate, alia
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +21,7 @@ from tidegate.translate.acceptance import Hold, View
 from tidegate.translate.authentication import Users
 from tidegate.translate.backend_tls import tls_of_host
 from tidegate.translate.backends import BackendName, Target, name_of
+from tidegate.translate.canaries import CanaryBackend, beyond_the_whole
 from tidegate.translate.host_certificates import HostCertificates, find_certificates
 from tidegate.translate.passthrough import passthrough_of
 from tidegate.translate.pem import PemFile
@@ -162,19 +163,20 @@ def _by_length(location: Location) -> tuple[int, bytes, bool]:
     return (-len(path), bytes(255 - byte for byte in path), not location.exact)
 
 
-def _canaries(
-    name: str, views: list[View], locations: dict[PathKey, Location]
-) -> dict[PathKey, tuple[View, BackendName]]:
-    """The first canary of each location that has the same path and type."""
-    found: dict[PathKey, tuple[View, BackendName]] = {}
+def _canaries(name: str, views: list[View], locations: dict[PathKey, Location]) -> dict[PathKey, list[CanaryBackend]]:
+    """The canaries of each location that has the same path and type, the oldest first."""
+    found: dict[PathKey, list[CanaryBackend]] = {}
     for view in views:
         if view.hold is not Hold.NONE:
             continue
         for _, path in _paths(view, name):
             key = (path.path or "/", path.path_type == "Exact")
             primary = locations.get(key)
-            if primary is not None and primary.backend is not None and path.backend is not None and key not in found:
-                found[key] = (view, name_of(view.ingress.metadata.namespace, path.backend))
+            if primary is None or primary.backend is None or path.backend is None:
+                continue
+            others = found.setdefault(key, [])
+            if all(other.view is not view for other in others):
+                others.append(CanaryBackend(view, name_of(view.ingress.metadata.namespace, path.backend)))
     return found
 
 
@@ -256,8 +258,10 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
     results = [
         result
         for location in ordered
-        for result in _routes(location, patterns, canaries.get((location.path, location.exact)), context)
+        for result in _routes(location, patterns, canaries.get((location.path, location.exact), ()), context)
     ]
+    for (path, _), attached in canaries.items():
+        findings += beyond_the_whole(name, path, attached, context.options.annotations_prefix)
     shown = find_certificates(name, ordinary, context)
     certificate = shown.of(name)
     own = own_server(name, ordinary, context)
@@ -296,16 +300,16 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
 
 
 def _routes(
-    location: Location, patterns: bool, canary: tuple[View, BackendName] | None, context: RouteContext
+    location: Location, patterns: bool, canaries: Sequence[CanaryBackend], context: RouteContext
 ) -> list[RouteResult]:
     if location.view.hold is not Hold.NONE:
         return [held_route(location, _match(location, patterns))]
     if not patterns:
-        return [build_route(location, _match(location, patterns), canary, context)]
+        return [build_route(location, _match(location, patterns), canaries, context)]
     forms = _forms(location)
     if len(forms) == 2 and not rewrites(forms[1]):
         forms = forms[:1]  # as a pattern the bare path takes the other form as well
-    return [build_route(form, Match.REGEX, canary, context) for form in reversed(forms)]
+    return [build_route(form, Match.REGEX, canaries, context) for form in reversed(forms)]
 
 
 def _match(location: Location, patterns: bool) -> Match:

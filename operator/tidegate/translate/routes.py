@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tidegate.findings import Finding, Severity
@@ -11,7 +11,6 @@ from tidegate.model import (
     Affinity,
     AnswerRewrites,
     BasicAuth,
-    Canary,
     DigestAuth,
     Labels,
     Match,
@@ -32,6 +31,7 @@ from tidegate.translate.answers import answer_rewrites
 from tidegate.translate.authentication import Denied, Users
 from tidegate.translate.backend_tls import TLSSettings
 from tidegate.translate.backends import BackendName, Target
+from tidegate.translate.canaries import CanaryBackend, rules_of
 from tidegate.translate.external_auth import Place
 from tidegate.translate.fastcgi import Refused
 from tidegate.translate.firewall import with_firewall, without_effect
@@ -159,22 +159,6 @@ def _affinity(location: Location) -> Affinity | None:
     )
 
 
-def canary_of(view: View, backend: BackendName) -> Canary:
-    """The rules of a canary Ingress for one of its paths."""
-    settings = view.settings
-    total = settings.get(ann.CANARY_WEIGHT_TOTAL)
-    return Canary(
-        backend=str(backend),
-        header=settings.get(ann.CANARY_BY_HEADER),
-        header_value=settings.get(ann.CANARY_BY_HEADER_VALUE),
-        header_pattern=settings.get(ann.CANARY_BY_HEADER_PATTERN),
-        cookie=settings.get(ann.CANARY_BY_COOKIE),
-        weight=settings.get(ann.CANARY_WEIGHT),
-        total=max(total, 100),
-        sticky=settings.get(ann.AFFINITY_CANARY_BEHAVIOR) != "legacy",
-    )
-
-
 def _policy(
     location: Location,
     reached: UpstreamResult,
@@ -255,7 +239,7 @@ def denied_route(location: Location, match: Match, denied: Denied, context: Rout
 
 
 def build_route(
-    location: Location, match: Match, canary: tuple[View, BackendName] | None, context: RouteContext
+    location: Location, match: Match, canaries: Sequence[CanaryBackend], context: RouteContext
 ) -> RouteResult:
     """The route of an accepted Ingress; a security setting that cannot be carried out makes it answer 503."""
     view, settings = location.view, location.view.settings
@@ -288,7 +272,6 @@ def build_route(
     own_policy = None if policy == context.default_policy else policy
     fallback = _fallback(settings, namespace, context)
     own_errors = settings.is_set(ann.CUSTOM_HTTP_ERRORS)
-    rules = canary_of(*canary) if canary else None
     limited = bool(policy.rates or policy.connections)
     globals_ = context.globals
     route = Route(
@@ -306,7 +289,7 @@ def build_route(
         send_timeout=_differing(settings.get(ann.PROXY_SEND_TIMEOUT), globals_.get(cm.PROXY_SEND_TIMEOUT)),
         read_timeout=_differing(settings.get(ann.PROXY_READ_TIMEOUT), globals_.get(cm.PROXY_READ_TIMEOUT)),
         tries=_differing(settings.get(ann.PROXY_NEXT_UPSTREAM_TRIES), globals_.get(cm.PROXY_NEXT_UPSTREAM_TRIES)),
-        canary=rules,
+        canaries=tuple(rules_of(canary) for canary in canaries),
         affinity=_affinity(location) if location.backend else None,
         limit_scope=scope_of(view) if limited else "",
         limit_exempt=settings.get(ann.LIMIT_ALLOWLIST) if limited else (),
@@ -328,7 +311,8 @@ def build_route(
     )
     asked = guards.asked.target if guards.asked else None
     target = copied.target if copied else None
-    backends = [item for item in (location.backend, canary[1] if canary else None, fallback, asked, target) if item]
+    others = (canary.backend for canary in canaries)
+    backends = [item for item in (location.backend, *others, fallback, asked, target) if item]
     findings: tuple[Finding, ...] = ()
     if guards.complaint:
         field = field_of(view, "auth-secret", context)

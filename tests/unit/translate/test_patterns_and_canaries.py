@@ -137,9 +137,9 @@ def test_the_second_backend_for_everything_is_told_that_it_is_not_used() -> None
 
 def canaries(world: World) -> dict[tuple[str, str], str]:
     return {
-        (route.match.value, route.path): route.canary.backend
+        (route.match.value, route.path): " ".join(canary.backend for canary in route.canaries)
         for route in world.host().routes
-        if route.canary is not None
+        if route.canaries
     }
 
 
@@ -166,11 +166,33 @@ def test_a_canary_may_be_older_than_what_it_attaches_to() -> None:
     assert canaries(world) == {("prefix", "/"): "n/new:80"}
 
 
-def test_the_first_canary_of_a_path_gets_the_traffic() -> None:
+def test_all_canaries_of_a_path_count_in_the_order_of_their_age() -> None:
     world = World(
         ingress("main"), canary(path("/", "second"), created=3), canary(path("/", "first"), name="other", created=2)
     )
+    assert canaries(world) == {("prefix", "/"): "n/first:80 n/second:80"}
+    assert world.findings("canary") == world.findings("other") == ()
+
+
+def test_a_canary_that_names_a_path_twice_counts_once() -> None:
+    world = World(ingress("main"), canary(path("/", "first"), path("/", "second")))
     assert canaries(world) == {("prefix", "/"): "n/first:80"}
+
+
+def test_a_canary_that_older_ones_leave_less_than_its_weight_is_told_so() -> None:
+    world = World(
+        ingress("main"),
+        canary(name="one", created=2, canary_weight="70"),
+        canary(name="two", created=3, canary_weight="200", canary_weight_total="400"),
+    )
+    assert world.findings("one") == ()
+    (finding,) = world.findings("two")
+    assert (finding.reason, finding.field) == (
+        "Conflict",
+        "metadata.annotations[nginx.ingress.kubernetes.io/canary-weight]",
+    )
+    assert "asks for 50% of the requests for host" in finding.message
+    assert "its older canaries leave 30%" in finding.message
 
 
 def test_a_canary_of_another_namespace_brings_its_own_service() -> None:
@@ -204,8 +226,7 @@ def test_a_canary_leaves_without_a_trace() -> None:
 
 def test_a_weight_total_below_a_hundred_counts_as_a_hundred() -> None:
     world = World(ingress("main"), canary(path("/", "new"), canary_weight="5", canary_weight_total="10"))
-    rule = world.route().canary
-    assert rule is not None
+    (rule,) = world.route().canaries
     assert (rule.weight, rule.total) == (5, 100)
 
 

@@ -17,6 +17,7 @@ CANARY: Final = _FAMILY.setting(
     GoBool(),
     False,
     "Whether this Ingress gives another Service to the same paths of an ordinary Ingress. The other canary-* need it.",
+    note="Several canaries of one path all count, not just the oldest.",
 )
 CANARY_BY_HEADER: Final = _FAMILY.setting(
     "canary-by-header",
