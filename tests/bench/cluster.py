@@ -5,7 +5,6 @@ The peer of the changes is a bare watch of the API server: a client that does no
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import http.client
 import json
@@ -14,10 +13,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 from options import Options
 from probe import seconds_until
@@ -27,138 +24,26 @@ from report import Figure, bounded, percentile
 TESTS = Path(__file__).resolve().parents[1]
 sys.path += [str(TESTS / name) for name in ("dataplane", "cluster")]
 
-from apiserver import ApiServer, Manifest  # noqa: E402
-from dataplane import Reply, Server  # noqa: E402
-from network import Network  # noqa: E402
-from running import NAMESPACE, Run, ingress_class, namespace  # noqa: E402
+from apiserver import Manifest  # noqa: E402
+from dataplane import Server  # noqa: E402
+from running import NAMESPACE, Run  # noqa: E402
 from up import free_ports  # noqa: E402
 
-SPACE = "bench"
-WRITERS = 16
-SECRET_BYTES = 500_000
+from manyobjects import (  # noqa: E402  # isort: skip - `sys.path` makes what it needs known
+    INGRESSES,
+    SECRET_BYTES,
+    SLICES,
+    Writer,
+    app_name,
+    endpoints,
+    filled,
+    host,
+    ingress,
+    place,
+)
+
 LIMIT = 60.0
 WATCH = "a bare watch"
-
-
-class Writer:
-    """A plain client of the API server; each thread has a connection of its own."""
-
-    def __init__(self, cluster: ApiServer) -> None:
-        self._cluster = cluster
-        certificate, key = cluster.authority.issue("bench", user="bench", group="system:masters")
-        self._context = ssl.create_default_context(cafile=str(cluster.folder / "ca.crt"))
-        self._context.load_cert_chain(certificate, key)
-        self._local = threading.local()
-
-    def connect(self) -> http.client.HTTPSConnection:
-        place = urlsplit(self._cluster.url)
-        return http.client.HTTPSConnection(str(place.hostname), place.port, context=self._context, timeout=60)
-
-    def send(self, method: str, path: str, body: Manifest | None = None, kind: str = "application/json") -> Manifest:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self.connect()
-        connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": kind})
-        answer = connection.getresponse()
-        found = answer.read()
-        assert answer.status < 300, f"{method} {path}: {answer.status} {found[:300]!r}"
-        return dict(json.loads(found))
-
-    def all(self, path: str, bodies: Iterator[Manifest]) -> None:
-        """Create many objects, some at a time."""
-        with concurrent.futures.ThreadPoolExecutor(WRITERS) as pool:
-            for done in pool.map(lambda body: self.send("POST", path, body), bodies):
-                assert done
-
-
-INGRESSES = f"/apis/networking.k8s.io/v1/namespaces/{SPACE}/ingresses"
-SERVICES = f"/api/v1/namespaces/{SPACE}/services"
-SLICES = f"/apis/discovery.k8s.io/v1/namespaces/{SPACE}/endpointslices"
-SECRETS = f"/api/v1/namespaces/{SPACE}/secrets"
-
-
-def _name(number: int) -> str:
-    return f"app{number:05}"
-
-
-def host(number: int) -> str:
-    return f"h{number:05}.bench.test"
-
-
-def _meta(number: int, **more: Any) -> Manifest:
-    return {"name": _name(number), "namespace": SPACE, **more}
-
-
-def service(number: int) -> Manifest:
-    spec = {"ports": [{"name": "http", "port": 80, "targetPort": "http"}], "clusterIP": "None"}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": _meta(number), "spec": spec}
-
-
-def endpoints(number: int, address: str, port: int) -> Manifest:
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": _meta(number, labels={"kubernetes.io/service-name": _name(number)}),
-        "addressType": "IPv4",
-        "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
-    }
-
-
-def _place(server: Server) -> tuple[str, int]:
-    return server.endpoint.address, server.port
-
-
-def ingress(number: int, name: str = "") -> Manifest:
-    paths = [
-        {
-            "path": path,
-            "pathType": "Prefix",
-            "backend": {"service": {"name": _name(number), "port": {"name": "http"}}},
-        }
-        for path in ("/", "/api", "/login")
-    ]
-    rule = {"host": name or host(number), "http": {"paths": paths}}
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "Ingress",
-        "metadata": _meta(number),
-        "spec": {"ingressClassName": "nginx", "rules": [rule]},
-    }
-
-
-def release(number: int) -> Manifest:
-    """A Secret as Helm keeps one for each release."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "helm.sh/release.v1",
-        "metadata": {"name": f"sh.helm.release.v1.app{number}.v1", "namespace": SPACE},
-        "stringData": {"release": uuid.uuid4().hex * (SECRET_BYTES // 32)},
-    }
-
-
-@contextlib.contextmanager
-def filled(options: Options) -> Iterator[tuple[ApiServer, Writer, list[Server]]]:
-    """An API server with an Ingress, a Service and a slice for each of `hosts`, and Helm's Secrets."""
-    cluster, network = ApiServer(), Network()
-    try:
-        servers = []
-        for name in ("one", "two"):
-            listener = network.listener()
-            servers.append(Server(name, lambda request, name=name: Reply(200, body=name.encode()), listener=listener))
-        cluster.start()
-        cluster.apply(namespace(NAMESPACE), namespace(SPACE), ingress_class())
-        writer = Writer(cluster)
-        numbers = range(1, options.hosts + 1)
-        writer.all(SERVICES, (service(number) for number in numbers))
-        writer.all(SLICES, (endpoints(number, *_place(servers[0])) for number in numbers))
-        writer.all(INGRESSES, (ingress(number) for number in numbers))
-        writer.all(SECRETS, (release(number) for number in range(options.helm_secrets)))
-        yield cluster, writer, servers
-    finally:
-        cluster.close()
-        network.close()
 
 
 class BareWatch:
@@ -228,9 +113,9 @@ def _moved_endpoints(
 
     def move(number: int) -> tuple[str, Manifest]:
         app, to = number // 2 + 1, servers[1 - number % 2]
-        body = {key: endpoints(app, *_place(to))[key] for key in ("ports", "endpoints")}
-        path = f"{SLICES}/{_name(app)}"
-        return _name(app), writer.send("PATCH", path, body, "application/merge-patch+json")
+        body = {key: endpoints(app, *place(to))[key] for key in ("ports", "endpoints")}
+        path = f"{SLICES}/{app_name(app)}"
+        return app_name(app), writer.send("PATCH", path, body, "application/merge-patch+json")
 
     def arrived(number: int, started: float) -> float:
         wanted = servers[1 - number % 2].name
@@ -278,7 +163,7 @@ def operator(options: Options) -> tuple[list[Figure], list[str]]:
     flags = ["--validating-webhook", f"127.0.0.1:{hook}", "--validating-webhook-service", "localhost"]
     flags += ["--validating-webhook-secret", f"{NAMESPACE}/webhook", "--update-status=false", "--disable-sync-events"]
     figures: list[Figure] = []
-    with filled(options) as (cluster, writer, servers), Run(cluster, *flags, workers=1) as run:
+    with filled(options.hosts, options.helm_secrets) as (cluster, writer, servers), Run(cluster, *flags, workers=1) as run:
         early: list[float] = []
         ready = threading.Event()
         asking = threading.Thread(target=lambda: early.extend(_reviews(hook, lambda _: ready.is_set())))

@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cluster as loaded
+import cluster  # noqa: F401 - makes the folders of other tests known
 import zero
+import zeroclients
 from options import Options
 from report import Figure
 from subjects import folder
 
-from apiserver import ApiServer, Manifest, until  # isort: skip - `cluster` makes these known
+import manyobjects as loaded  # isort: skip - `cluster` makes these known
+from apiserver import ApiServer, Manifest, until  # isort: skip
 from network import Network  # isort: skip
 from running import NAMESPACE, Run, ingress_class, namespace  # isort: skip
 
@@ -119,20 +121,20 @@ def zero_failure(options: Options) -> tuple[list[Figure], list[str]]:
     with _world() as (cluster, run, hosts):
         for name, outage in OUTAGES.items():
             away = options.zero_failure_seconds if outage is _api_server else AWAY
-            loads = zero.start_loads(run.http, run.https, hosts, QUIET + away + RETURN, options.zero_failure_rate)
+            loads = zeroclients.start_loads(run.http, run.https, hosts, QUIET + away + RETURN, options.zero_failure_rate)
             time.sleep(QUIET)
             for load in loads:
                 load.send_signal(signal.SIGUSR1)
             started = time.monotonic()
             outage(cluster, run, away)
             took = time.monotonic() - started
-            account = zero.account_of(loads)
+            account = zeroclients.account_of(loads)
             failed = account["counts"]["failed"]
             most = account["marked"] if outage is _master else 0
             target = f"≤ {most}, those under way" if outage is _master else "= 0"
             met = failed <= most
             figures.append(Figure(f"cluster-outage {name}", failed, "failed requests", target=target, met=met))
             notes.append(
-                f"{zero.describe(f'{name}, back after {took:.1f} s', account)}; {account['marked']} were under way"
+                f"{zeroclients.describe(f'{name}, back after {took:.1f} s', account)}; {account['marked']} were under way"
             )
     return figures, notes

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import changes
 import manifests
@@ -22,13 +18,9 @@ from manifests import App
 from options import Options
 from report import Figure
 from subjects import StaticNginx, Tidegate, certificate, folder, free_ports, get, stop, wait_for
-from zeroload import SHARES
+from zeroclients import STREAM_SIZE, Account, account_of, backend_conf, describe, start_loads
 
-LOAD = Path(__file__).with_name("zeroload.py")
 APPS = 50
-LOADS = 2  # processes that share the rate
-STREAM_EVERY = 100  # one request in so many of each kind
-STREAM_SIZE, STREAM_RATE = 50_000, 10_000  # bytes, and bytes a second
 GRACE = 5.0  # seconds that a removed backend serves on; what it then still answers, it finishes
 PACE = 1.0  # seconds between changes
 BACKENDS = 3
@@ -42,19 +34,7 @@ class Backend:
         here = place / f"backend{self.port}"
         here.mkdir()
         (here / "stream").write_bytes(b"s" * STREAM_SIZE)
-        (here / "nginx.conf").write_text(f"""
-daemon off; worker_processes 1; pid {here}/pid; error_log {here}/error.log;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off; keepalive_requests 1000000; keepalive_timeout 60s; default_type text/plain; root {here};
-    limit_rate_after 1k;
-    server {{
-        listen {address}:{self.port} backlog=4096;
-        location / {{ return 200 "{self.port} $host $request_uri\\n"; }}
-        location = /stream {{ limit_rate {STREAM_RATE}; try_files /stream =404; }}
-    }}
-}}
-""")
+        (here / "nginx.conf").write_text(backend_conf(str(here), f"{address}:{self.port}", str(self.port)))
         here.chmod(0o755)
         self.process = subprocess.Popen(["nginx", "-c", str(here / "nginx.conf"), "-e", str(here / "error.log")])
         wait_for("a backend", lambda: get(self.port, "x", "/", address)[0] == 200)
@@ -121,31 +101,6 @@ class World:
             self.subject.reload()
 
 
-Account = dict[str, Any]
-
-
-def start_loads(port: int, tls_port: int, hosts: list[str], seconds: float, rate: int) -> list[subprocess.Popen[str]]:
-    """The load of this figure, for so long; `rate` requests a second."""
-    plan = {
-        "port": port, "tls_port": tls_port, "hosts": hosts, "paths": list(manifests.REQUESTS), "rate": rate // LOADS,
-        "seconds": seconds, "stream_every": STREAM_EVERY, "stream_path": "/stream", "stream_size": STREAM_SIZE,
-    }  # fmt: skip
-    loads = []
-    for _ in range(LOADS):
-        load = subprocess.Popen([sys.executable, str(LOAD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert load.stdin is not None
-        load.stdin.write(json.dumps(plan))
-        load.stdin.close()
-        load.stdin = None
-        loads.append(load)
-    return loads
-
-
-def account_of(loads: list[subprocess.Popen[str]]) -> Account:
-    """What they counted, when they have ended."""
-    return _sum([json.loads(load.communicate(timeout=180)[0]) for load in loads])
-
-
 def _under_load(world: World, seconds: float, rate: int) -> tuple[Account, int]:
     """The load's account, and how many changes were made meanwhile."""
     subject = world.subject
@@ -157,18 +112,6 @@ def _under_load(world: World, seconds: float, rate: int) -> tuple[Account, int]:
         steps[count % len(steps)]()
         count += 1
     return account_of(loads), count
-
-
-def _sum(accounts: list[Account]) -> Account:
-    counts: Counter[str] = Counter()
-    for account in accounts:
-        counts.update(account["counts"])
-    return {
-        "counts": counts,
-        "failures": [line for account in accounts for line in account["failures"]],
-        "marked": sum(account["marked"] for account in accounts),
-        **{name: max(account[name] for account in accounts) for name in ("longest", "late", "seconds")},
-    }
 
 
 def _run(kind: str, options: Options) -> tuple[Account, int, int | None]:
@@ -197,22 +140,6 @@ def _run(kind: str, options: Options) -> tuple[Account, int, int | None]:
             for backend in world_backends:
                 backend.stop()
     return account, count, reloads
-
-
-def describe(label: str, account: Account, what: str = "") -> str:
-    """An account in words; `what` is what happened meanwhile."""
-    counts = account["counts"]
-    kinds = ", ".join(f"{counts[kind]} {kind}" for kind in SHARES)
-    again = ", ".join(f"{counts[f'retried-{kind}']} {kind}" for kind in SHARES if counts[f"retried-{kind}"])
-    text = (
-        f"{label}: {counts['requests']} requests in {account['seconds']:.0f} s ({kinds}; {counts['streams']} streams of"
-        f" {STREAM_SIZE / STREAM_RATE:.0f} s){what}:"
-        f" {counts['failed']} failed, {counts['retried']} asked once more ({again or 'none'});"
-        f" slowest answer {account['longest'][0] * 1000:.0f} ms ({account['longest'][1]});"
-        f" the load was up to {account['late'] * 1000:.0f} ms late"
-    )
-    failures = account["failures"]
-    return text + ("; first failures: " + "; ".join(failures[:3]) if failures else "")
 
 
 def zero_failure(options: Options) -> tuple[list[Figure], list[str]]:

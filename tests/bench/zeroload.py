@@ -39,6 +39,7 @@ from h2flood import (
 )
 from h2flood import frame as h2_frame
 
+UNDER_WAY = "under way"  # the first line of output
 KEPT = 16  # kept connections of each protocol
 TIMEOUT = 20
 REFUSED_STREAM = 7
@@ -77,7 +78,7 @@ class Http1:
 
     @classmethod
     async def connect(cls, plan: Plan, host: str) -> Http1:
-        return cls(*await asyncio.open_connection("127.0.0.1", plan.port))
+        return cls(*await asyncio.open_connection(plan.address, plan.port))
 
     async def ask(self, host: str, path: str) -> tuple[int, bytes]:
         try:
@@ -143,7 +144,7 @@ class Http2:
 
     @classmethod
     async def connect(cls, plan: Plan, host: str) -> Http2:
-        return cls(*await asyncio.open_connection("127.0.0.1", plan.tls_port, ssl=TLS, server_hostname=host))
+        return cls(*await asyncio.open_connection(plan.address, plan.tls_port, ssl=TLS, server_hostname=host))
 
     async def ask(self, host: str, path: str) -> tuple[int, bytes]:
         number, self._next = self._next, self._next + 2
@@ -205,6 +206,7 @@ class Http2:
 class Plan:
     """`rate` requests a second for `seconds`; one in `stream_every` asks `stream_path`, of `stream_size` bytes."""
 
+    address: str
     port: int
     tls_port: int
     hosts: list[str]
@@ -224,6 +226,7 @@ class Load:
         self.longest = (0.0, "")  # of all but the streams
         self.late = 0.0
         self.under_way = self.marked = 0
+        self.answered = self.ending = False
         self.h1_idle: deque[Http1] = deque()
         self.h2_kept: list[Http2 | None] = [None] * KEPT
         self.h2_locks = [asyncio.Lock() for _ in range(KEPT)]
@@ -231,6 +234,7 @@ class Load:
     async def run(self) -> dict[str, Any]:
         plan = self.plan
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._mark)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end)
         started = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for number in range(int(plan.rate * plan.seconds)):
@@ -238,6 +242,8 @@ class Load:
                 now = time.monotonic()
                 if due > now:
                     await asyncio.sleep(due - now)
+                if self.ending:
+                    break
                 self.late = max(self.late, now - due)
                 group.create_task(self._counted(number))
         for connection in (*self.h1_idle, *filter(None, self.h2_kept)):
@@ -259,6 +265,9 @@ class Load:
     def _mark(self) -> None:
         self.marked = self.under_way
 
+    def _end(self) -> None:
+        self.ending = True
+
     async def _one(self, number: int) -> None:
         plan, kind = self.plan, KINDS[number % len(KINDS)]
         stream = (number // len(KINDS)) % plan.stream_every == 0
@@ -273,6 +282,9 @@ class Load:
             right = len(body) == plan.stream_size if stream else body.endswith(f" {host} {path}\n".encode())
             if status != 200 or not right:
                 raise FailedError(f"status {status}, {len(body)} bytes: {body[:80]!r}")
+            if not self.answered:
+                self.answered = True
+                print(UNDER_WAY, flush=True)
         except (FailedError, StaleError, OSError, TimeoutError) as error:
             self.counts["failed"] += 1
             at = time.monotonic()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path += [str(Path(__file__).parents[1] / name) for name in ("dataplane", "conformance", "hostile")]
+sys.path += [str(Path(__file__).parents[1] / name) for name in ("dataplane", "conformance", "hostile", "bench")]
 sys.path.append(str(Path(__file__).parents[2] / "scripts"))
 
 import apiserver

@@ -26,7 +26,7 @@ RELEASE = "tidegate"
 CONTROLLER = "tidegate-controller"
 
 
-def run(*words: str, stdin: str = "", check: bool = True, limit: float = 300) -> str:
+def run(*words: str, stdin: str = "", check: bool = True, limit: float = 600) -> str:
     """What a command prints; with its complaints where it may fail."""
     done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=limit)
     assert done.returncode == 0 or not check, f"{' '.join(words)}: {done.stdout}{done.stderr}"
@@ -56,7 +56,7 @@ def helm(verb: str, **values: Any) -> str:
         **values,
     }
     words = ["helm", verb, RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace", "--wait"]
-    words += ["--timeout", "180s", "--values", "-"]
+    words += ["--timeout", "300s", "--values", "-"]
     return run(
         *(word for word in words if verb == "install" or word != "--create-namespace"),
         stdin=json.dumps({"controller": controller}),
@@ -70,7 +70,9 @@ class Outside:
 
     def __init__(self) -> None:
         ports = get("service", CONTROLLER)["spec"]["ports"]
-        self.http = next(int(port["nodePort"]) for port in ports if port["name"] == "http")
+        self.http, self.https = (
+            next(int(port["nodePort"]) for port in ports if port["name"] == name) for name in ("http", "https")
+        )
 
     def ask(self, host: str = HOST, path: str = "/") -> tuple[int, str]:
         connection = http.client.HTTPConnection(self.address, self.http, timeout=10)
@@ -103,6 +105,12 @@ def is_ready(pod: Manifest) -> bool:
 
 def restarts(pod: Manifest) -> dict[str, int]:
     return {one["name"]: one["restartCount"] for one in pod["status"]["containerStatuses"]}
+
+
+def alone(count: int) -> None:
+    """Wait until there are so many pods of the release, and none on its way out."""
+    selector = ("-l", "app.kubernetes.io/component=controller", "-o", "name")
+    eventually(lambda: len(kubectl("-n", NAMESPACE, "get", "pods", *selector).split()) == count, "old pods end")
 
 
 def ready_pods(count: int) -> list[Manifest]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "dataplane"))
+sys.path += [str(Path(__file__).parents[1] / name) for name in ("dataplane", "bench")]
 
 collect_ignore_glob = [] if "E2E_NODE" in os.environ else ["test_*"]
 

@@ -20,6 +20,7 @@ from cluster import (
     SHOP,
     Outside,
     admin,
+    alone,
     apply,
     backend,
     eventually,
@@ -36,6 +37,7 @@ from cluster import (
     restarts,
     run,
 )
+from traffic import nothing_failed, prepare, said_of, traffic
 
 before: set[str] = set()
 DEFINITIONS = [yaml.safe_load(path.read_text())["metadata"]["name"] for path in (PROJECT / "crds").glob("*.yaml")]
@@ -170,17 +172,42 @@ def test_an_nginx_container_that_dies_serves_the_last_state_again_by_itself(outs
     kubectl("-n", SHOP, "delete", "ingress", "later")
 
 
-def test_an_upgrade_costs_no_request_while_backends_roll_too(outside: Outside) -> None:
+@pytest.fixture(scope="module")
+def crowd(outside: Outside) -> Outside:
+    """The backends of the zero-failure load are there, and every pod knows them."""
+    prepare()
+    return outside
+
+
+def test_a_rolling_restart_costs_no_request_of_a_crowd(crowd: Outside, capsys: pytest.CaptureFixture[str]) -> None:
     former = {one["metadata"]["name"] for one in ready_pods(2)}
-    with load(outside) as clients:
-        kubectl("-n", SHOP, "rollout", "restart", "deployment/echo")
-        helm("upgrade", replicaCount=2, podAnnotations={"upgrade": "1"}, config={"keep-alive": "30"})
-        kubectl("-n", SHOP, "rollout", "status", "deployment/echo", "--timeout=120s")
-        selector = ("-l", "app.kubernetes.io/component=controller", "-o", "name")
-        eventually(lambda: len(kubectl("-n", NAMESPACE, "get", "pods", *selector).split()) == 2, "old pods end")
-        clients.more(200)
-    assert clients.failures == []
+    with traffic(crowd) as account:
+        kubectl("-n", NAMESPACE, "rollout", "restart", f"deployment/{CONTROLLER}")
+        kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{CONTROLLER}", "--timeout=300s")
+        alone(2)
+    _tell(capsys, said_of("rolling restart", account))
+    assert nothing_failed(account), said_of("rolling restart", account)
     assert not former & {one["metadata"]["name"] for one in ready_pods(2)}
+
+
+def test_an_upgrade_costs_no_request_of_a_crowd_while_its_backends_roll_too(
+    crowd: Outside, capsys: pytest.CaptureFixture[str]
+) -> None:
+    former = {one["metadata"]["name"] for one in ready_pods(2)}
+    with traffic(crowd) as account:
+        kubectl("-n", SHOP, "rollout", "restart", "deployment/crowd")
+        helm("upgrade", replicaCount=2, podAnnotations={"upgrade": "1"}, config={"keep-alive": "30"})
+        kubectl("-n", SHOP, "rollout", "status", "deployment/crowd", "--timeout=120s")
+        alone(2)
+    _tell(capsys, said_of("upgrade", account))
+    assert nothing_failed(account), said_of("upgrade", account)
+    assert not former & {one["metadata"]["name"] for one in ready_pods(2)}
+
+
+def _tell(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """What was measured is worth knowing when nothing failed, too."""
+    with capsys.disabled():
+        print(f"\n{text}", flush=True)
 
 
 def test_a_class_of_somebody_elses_is_used_and_not_fought_over(outside: Outside) -> None:
