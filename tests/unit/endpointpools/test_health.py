@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from health_peers import HealthService, certificate
 from hypothesis import given
 from hypothesis import strategies as st
+from tidegate.endpointpools import grpchealth
 from tidegate.endpointpools.health import Checker
 from tidegate.endpointpools.plan import Health, Probe
 from tidegate.endpointpools.probing import Prober
@@ -163,6 +164,36 @@ async def test_an_endpoint_that_talks_nonsense_is_down(prober: Prober, kind: str
         assert await prober.check(probe(port, kind)) != ""
 
 
+async def test_an_endpoint_that_greets_and_waits_is_down_at_once(prober: Prober) -> None:
+    """What is no HTTP will not become it: nobody waits for more."""
+    waiting = asyncio.Event()
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.com ESMTP\r\n")
+        await waiting.wait()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        assert await prober.check(probe(port, timeout=60)) == "no HTTP: b'220 mail.example.com ESMTP\\r\\n'"
+        waiting.set()
+
+
+async def test_an_answer_may_come_in_pieces(prober: Prober) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for byte in b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 404 Not Found\nServer: old\n\n":
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        assert await prober.check(probe(server.sockets[0].getsockname()[1])) == "HTTP status 404"
+
+
 async def test_interim_answers_are_not_the_answer(prober: Prober) -> None:
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
     for status, failure in ((b"200", ""), (b"500", "HTTP status 500")):
@@ -237,6 +268,17 @@ async def test_grpc_opens_a_new_connection_when_the_old_one_is_gone(prober: Prob
         (connection,) = prober._grpc.values()
         connection.close()
         assert await prober.check(probe(port, "GRPC")) == ""
+
+
+async def test_a_grpc_connection_is_given_up_before_flow_control_matters(
+    prober: Prober, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpchealth, "_WINDOW", 60)  # a question and its answer are 12 bytes
+    service = HealthService()
+    async with grpc_server(service) as port:
+        for _ in range(20):
+            assert await prober.check(probe(port, "GRPC")) == ""
+    assert len(service.peers) == 4
 
 
 async def test_the_checker_tells_when_an_endpoint_goes_and_comes_back() -> None:
