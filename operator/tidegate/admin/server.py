@@ -220,17 +220,7 @@ class AdminServer:
     async def _describe(self) -> dict[str, Any]:
         control, applier = self._control, self._control.applier
         async with control.lock:
-            translator = control.translator
-            findings = [*control.source_findings, *translator.findings(), *control.own_findings]
-            counts = {
-                "ingresses": len(translator.views),
-                "hosts": len(translator.hosts),
-                "backends": len(translator.backends),
-                "policies": len(translator.policies()[0]),
-                "certificates": len(translator.certificates),
-                "errors": sum(item.severity is Severity.ERROR for item in findings),
-                "warnings": sum(item.severity is Severity.WARNING for item in findings),
-            }
+            counts = await asyncio.to_thread(_counts, control)
         capacity, free = applier.memory if applier else (0, 0)
         return {
             "version": __version__,
@@ -246,6 +236,21 @@ class AdminServer:
             "longestHoldSeconds": round(control.longest_hold, 4),
             "memory": {"capacity": capacity, "free": free},
         }
+
+
+def _counts(control: ControlPlane) -> dict[str, int]:
+    """How much there is of everything."""
+    translator = control.translator
+    findings = [*control.source_findings, *translator.findings(), *control.own_findings]
+    return {
+        "ingresses": len(translator.views),
+        "hosts": len(translator.hosts),
+        "backends": len(translator.backends),
+        "policies": len(translator.policies()[0]),
+        "certificates": len(translator.certificates),
+        "errors": sum(item.severity is Severity.ERROR for item in findings),
+        "warnings": sum(item.severity is Severity.WARNING for item in findings),
+    }
 
 
 def _route_rows(hosts: Mapping[str, Host], wanted: str | None) -> list[dict[str, Any]]:
