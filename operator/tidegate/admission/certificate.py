@@ -137,6 +137,7 @@ class SecretKeeper:
         data = await asyncio.to_thread(make_pair, self._plan.names)
         data["ca.crt"] += _authority(former)  # until each replica shows the new certificate
         encoded = {name: base64.b64encode(value).decode() for name, value in data.items()}
+        await self._trust({"data": encoded})  # before any replica can show it
         key = self._plan.secret
         try:
             if former is not None:

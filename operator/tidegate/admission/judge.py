@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from tidegate.admission.paths import find_owner
-from tidegate.findings import Finding, Severity, brief
+from tidegate.findings import Finding, ObjectKey, Severity, brief
 from tidegate.resources.decode import decode
 from tidegate.resources.model import Ingress
 from tidegate.settings import annotations as ann
@@ -46,7 +46,14 @@ class Judge:
         self._store, self._translator, self._options = store, translator, options
 
     def judge(self, item: dict[str, Any]) -> Verdict:
-        """Whether this Ingress may be written."""
+        """Whether this Ingress may be written. A refusal names it, for kubectl tells just the file it was in."""
+        verdict = self._judged(item)
+        name = _name_of(item)
+        if verdict.allowed or not name:
+            return verdict
+        return msgspec.structs.replace(verdict, message=f"{name}: {verdict.message}")
+
+    def _judged(self, item: dict[str, Any]) -> Verdict:
         if (item.get("metadata") or {}).get("deletionTimestamp"):
             return Verdict(True)
         decoded = decode(item, created=2**62, uid="", place="")
@@ -131,6 +138,14 @@ def _path_faults(ingress: Ingress) -> list[str]:
                 allowed = "letters, digits and . _ - / after a /"
                 found.append(f"{field}: found {brief(path.path)} of pathType {path.path_type}, allowed: {allowed}")
     return found
+
+
+def _name_of(item: dict[str, Any]) -> str:
+    """The object in words; empty where it has no name (yet)."""
+    meta = item.get("metadata")
+    if not isinstance(meta, dict) or not meta.get("name"):
+        return ""
+    return str(ObjectKey("Ingress", str(meta.get("namespace") or "default"), str(meta["name"])))
 
 
 def _is_uuid(text: str) -> bool:

@@ -94,6 +94,14 @@ def test_a_value_that_would_not_be_applied_is_refused_with_field_and_reason() ->
     assert f"metadata.annotations[{PREFIX}limit-rps]: found 'many'" in verdict.message
 
 
+def test_a_refusal_names_the_object_for_kubectl_tells_just_the_file() -> None:
+    refused = judged(item("new", namespace="shop", limit_rps="many"))
+    assert refused.message.startswith(f"Ingress shop/new: metadata.annotations[{PREFIX}limit-rps]: found 'many'")
+    nameless = item("new", limit_rps="many")
+    del nameless["metadata"]["name"]
+    assert not judged(nameless).allowed
+
+
 def test_a_security_setting_that_cannot_be_carried_out_is_a_warning_because_it_may_come_later() -> None:
     verdict = judged(item("new", auth_type="basic", auth_secret="../x"))
     assert verdict.allowed
@@ -185,7 +193,8 @@ def test_a_path_that_another_ingress_has_is_refused(there: tuple[str, str], new:
     verdict = judged(item("new", new), item("old", there, namespace="far"))
     assert verdict.allowed is room
     if not room:
-        assert verdict.message == f'host "a.test" and path "{new[0]}" is already defined in ingress far/old'
+        taken = f'host "a.test" and path "{new[0]}" is already defined in ingress far/old'
+        assert verdict.message == f"Ingress default/new: {taken}"
 
 
 def test_an_ingress_does_not_overlap_with_its_former_self() -> None:
