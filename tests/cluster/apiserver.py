@@ -279,15 +279,20 @@ class ApiServer:
         where = ["-n", namespace] if namespace else ["-A"]
         return list(json.loads(self.kubectl("get", kind, *where, "-o", "json"))["items"])
 
-    def forbidden(self, user: str) -> list[str]:
-        """What the audit log says that a user was not allowed to do."""
+    def asked(self, user: str) -> list[dict[str, Any]]:
+        """The entries of the audit log about a user's requests, but for kubectl's."""
         found = []
         for line in self.audit.read_text().splitlines():
             with contextlib.suppress(json.JSONDecodeError):
                 entry = json.loads(line)
-                if entry["user"].get("username") == user and entry.get("responseStatus", {}).get("code") == 403:
-                    found.append(f"{entry['verb']} {entry['requestURI']}")
+                if entry["user"].get("username") == user and not entry.get("userAgent", "").startswith("kubectl"):
+                    found.append(entry)
         return found
+
+    def forbidden(self, user: str) -> list[str]:
+        """What the audit log says that a user was not allowed to do."""
+        refused = (entry for entry in self.asked(user) if entry.get("responseStatus", {}).get("code") == 403)
+        return [f"{entry['verb']} {entry['requestURI']}" for entry in refused]
 
 
 def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -191,16 +191,48 @@ def _same_second(cluster: ApiServer) -> bool:
 def test_nothing_but_status_is_written_to_what_belongs_to_users(run: Run, cluster: ApiServer, a: Server) -> None:
     """kopf's ordinary handlers would leave annotations and finalizers behind."""
     mine = ingress("untouched", "untouched.test", backend="untouched", auth_type="basic", auth_secret="untouched")
-    cluster.apply(slices("untouched", a), _secret("untouched", auth="u:{PLAIN}p"), mine)
+    asking = ingress("asking", "asking.test", auth_url="http://192.0.2.1/", auth_proxy_set_headers="default/untouched")
+    meta = {"name": "untouched", "namespace": "default"}
+    headers: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"X-A": "b"}}
+    cluster.apply(slices("untouched", a), _secret("untouched", auth="u:{PLAIN}p"), headers, mine, asking)
     run.serves("untouched.test", 401)
-    until(lambda: addresses(cluster, "untouched") == [{"ip": ADDRESS}], PATIENCE)
-    for kind, name in (("ingress", "untouched"), ("service", "untouched"), ("secret", "untouched")):
-        meta = cluster.get(kind, name)["metadata"]
-        written = {PREFIX + "auth-type", PREFIX + "auth-secret"} if kind == "ingress" else set()
-        assert set(meta.get("annotations", {})) == written
+    for name in ("untouched", "asking"):
+        until(lambda name=name: addresses(cluster, name) == [{"ip": ADDRESS}], PATIENCE)
+    until(lambda: run.ingress("asking")["servedGeneration"] == 1, PATIENCE)
+    for kind in ("ingress", "service", "secret", "configmap"):
+        meta = cluster.get(kind, "untouched")["metadata"]
+        assert meta.get("annotations", {}) == (mine["metadata"]["annotations"] if kind == "ingress" else {})
         assert "finalizers" not in meta
         managers = {(row["manager"], row.get("subresource", "")) for row in meta["managedFields"]}
         assert {row for row in managers if row[1] != "status"} == {("kubectl", "")}
+
+
+def test_objects_that_are_gone_before_they_are_worked_on_leave_nothing_behind(run: Run, cluster: ApiServer) -> None:
+    """Their status and Events cannot be written any more: that is nobody's fault."""
+    names = [f"brief{number}" for number in range(30)]
+    cluster.apply(*(ingress(name, f"{name}.test", limit_rps="many") for name in names[:15]))
+    cluster.apply(*(ingress(name, f"{name}.test") for name in names[15:]))
+    cluster.kubectl("delete", "ingress", *names, "--wait=false")
+    cluster.apply(ingress("lasting", "lasting.test"))
+    run.serves("lasting.test")
+    until(lambda: addresses(cluster, "lasting") == [{"ip": ADDRESS}], PATIENCE)
+    until(lambda: not {row["name"] for row in run.api("ingresses")} & set(names), PATIENCE)
+    assert run.get("brief20.test")[0] == 404
+    assert b"Traceback" not in run.log.read_bytes(), run.said()
+
+
+def test_a_secret_that_nothing_refers_to_is_not_fetched(run: Run, cluster: ApiServer) -> None:
+    """And Helm's are not even sent."""
+    cluster.apply(_secret("idle", auth="x:y\n"), _secret("used", auth="x:{PLAIN}y\n"))
+    cluster.apply(ingress("using", "using.test", auth_type="basic", auth_secret="used"))
+    run.serves("using.test", 401)
+    asked = [entry for entry in cluster.asked("admin") if entry.get("objectRef", {}).get("resource") == "secrets"]
+    single = {(entry["objectRef"].get("namespace"), entry["objectRef"].get("name")) for entry in asked}
+    assert ("default", "used") in single
+    assert ("default", "idle") not in single
+    many = [unquote(entry["requestURI"]) for entry in asked if entry["verb"] in ("list", "watch")]
+    assert many
+    assert all("type!=helm.sh/release.v1" in line for line in many), many
 
 
 def test_what_the_admin_port_says_agrees_with_the_cluster(run: Run, cluster: ApiServer) -> None:

@@ -221,6 +221,26 @@ def test_addresses_that_lend_somebody_elses_place_are_refused(
     assert nothing_left(cluster, name)
 
 
+def test_endpoints_without_a_service_are_told_but_not_those_of_a_leader(cluster: ApiServer, crd: None) -> None:
+    """Nobody mirrors them into slices, so they are never seen otherwise."""
+    subsets = [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 80}]}]
+    named = ("misnamed", "elected", "named")
+    objects = [
+        {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": name, "namespace": "strays"}, "subsets": subsets}
+        for name in named
+    ]
+    objects[1]["metadata"] |= {"annotations": {"control-plane.alpha.kubernetes.io/leader": "{}"}}  # type: ignore[operator]
+    owner = service("named", 80, metadata={"namespace": "strays"})
+    cluster.apply(namespace("strays"), owner, *objects)
+    with Run(cluster, "--watch-namespace", "strays", "--election-id", "strays", pod="tidegate-9") as one:
+        one.start()
+        until(lambda: _strays(one) == [["Endpoints", "strays", "misnamed"]], PATIENCE, lambda: one.api("findings"))
+
+
+def _strays(run: Run) -> list[list[str]]:
+    return [row["object"] for row in run.api("findings") if row["reason"] == "EndpointsWithoutService"]
+
+
 def test_a_service_with_a_selector_is_refused(run: Run, cluster: ApiServer) -> None:
     cluster.apply(service("chosen", 80, selector={"app": "chosen"}), pool("chosen", {"address": "192.0.2.1"}))
     becomes(cluster, "chosen", "Accepted", ("False", "ServiceHasSelector"))

@@ -20,7 +20,7 @@ from tidegate.endpointpools.layout import (
 from tidegate.endpointpools.plan import Wish
 from tidegate.endpointpools.shown import status_body
 from tidegate.endpointpools.writers import ForeignError, WriteError
-from tidegate.findings import ObjectKey
+from tidegate.findings import Finding, ObjectKey
 from tidegate.kubernetes import addresses, kinds
 from tidegate.kubernetes.addresses import Pods
 from tidegate.kubernetes.client import ApiError, Kubernetes, NotFoundError
@@ -28,12 +28,15 @@ from tidegate.kubernetes.kinds import Kind
 from tidegate.resources.changes import Change
 from tidegate.resources.decode import decode
 from tidegate.resources.model import Endpoint, EndpointPool, EndpointPort, Endpoints, EndpointSlice, PoolStatus
+from tidegate.resources.services import without_service
 
 log = logging.getLogger("tidegate")
 
 MANAGER = "tidegate-endpoints"
 LOOK_AROUND = 60.0
 START_AGAIN = 2.0
+STRAYS_MOST = 50  # that are looked at and told
+LEADER = "control-plane.alpha.kubernetes.io/leader"  # an annotation of Endpoints that are no Service's on purpose
 
 _KINDS = {kind.name: kind for kind in (kinds.ENDPOINT_SLICE, kinds.ENDPOINTS, kinds.ENDPOINT_POOL, kinds.SERVICE)}
 _LABELS = {kinds.ENDPOINT_SLICE.name: MANAGED_BY_LABEL, kinds.ENDPOINTS.name: ENDPOINTS_MANAGED_BY_LABEL}
@@ -138,7 +141,7 @@ def _port(port: EndpointPort) -> dict[str, Any]:
 
 
 class ClusterEye:
-    """Tells the controller what no watch does: Endpoints objects of our own, and what is around.
+    """Tells the controller what no watch does: Endpoints objects of our own and without a Service, and what is around.
 
     `seen` is false until the first look; nothing may be written before it.
     """
@@ -156,7 +159,7 @@ class ClusterEye:
                 self.seen = True
             except ApiError as error:
                 log.warning("endpoint pools wait for the API server: %s", error)
-            await asyncio.sleep(LOOK_AROUND if self.seen else START_AGAIN)
+            await asyncio.sleep(LOOK_AROUND if self.seen and self._pools.running else START_AGAIN)
 
     async def _look(self) -> None:
         before = self._pools.own_endpoints()
@@ -168,6 +171,22 @@ class ClusterEye:
         gone = before - {change.key for change in there}
         self._pools.observe([*(Change(key, None) for key in gone), *there])
         self._pools.look_around(await self._around())
+        if self._pools.running:  # from then on all Services are known
+            self._pools.tell_strays(await self._strays())
+
+    async def _strays(self) -> tuple[Finding, ...]:
+        """People write Endpoints by hand, and nothing says that their name must be that of a Service."""
+        metas, _ = await self._client.census(kinds.ENDPOINTS, self._namespace)
+        names = sorted((one.namespace, one.name) for one in metas)
+        found: list[Finding] = []
+        for namespace, name in [row for row in names if not self._pools.has_service(*row)][:STRAYS_MOST]:
+            try:
+                there = await self._client.get(kinds.ENDPOINTS, namespace, name)
+            except NotFoundError:
+                continue
+            if LEADER not in (there["metadata"].get("annotations") or {}) and not self._pools.has_service(namespace, name):
+                found.append(without_service(ObjectKey(kinds.ENDPOINTS.name, namespace, name)))
+        return tuple(found)
 
     async def _around(self) -> Surroundings:
         pods = await addresses.siblings(self._client, self._pods)

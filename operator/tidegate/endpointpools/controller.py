@@ -28,7 +28,8 @@ from tidegate.resources.model import Endpoints, EndpointSlice, Namespace, PoolSt
 
 log = logging.getLogger("tidegate")
 
-GATHER = 0.05  # seconds in which changes are gathered
+GATHER, MOST_GATHER = 0.05, 1.0  # seconds in which changes are gathered
+SHARE = 10  # so many times as long as the changes before took: thousands of endpoints may come up one by one
 LOOK = 1.0  # seconds after which it is looked again whether this process leads
 RETRY, MOST_RETRY = 1.0, 60.0
 SIDE_BY_SIDE = 16
@@ -70,7 +71,8 @@ class EndpointPools:
         self._attempts: defaultdict[Name, int] = defaultdict(int)
         self._dirty: set[Name] = set()
         self._wake, self._progress, self.news = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._leading = False
+        self._leading = self.running = False
+        self._strays: tuple[Finding, ...] = ()
         self._lock = asyncio.Lock()
         self._resolver = Resolver(self._on_addresses, dns_servers, on_problem=self._on_problem)
         self._checker = Checker(self._on_health)
@@ -96,6 +98,15 @@ class EndpointPools:
     def api_server(self) -> frozenset[str]:
         """The addresses of the API server, as its own Service says."""
         return frozenset(self._objects.api_server)
+
+    def has_service(self, namespace: str, name: str) -> bool:
+        return Name(namespace, name) in self._objects.services
+
+    def tell_strays(self, strays: tuple[Finding, ...]) -> None:
+        """What was found about Endpoints objects that belong to nothing."""
+        if strays != self._strays:
+            self._strays = strays
+            self.news.set()
 
     def look_around(self, around: Surroundings) -> None:
         """The surroundings are these now."""
@@ -128,7 +139,8 @@ class EndpointPools:
     # -- what is shown ------------------------------------------------------------------------------------------------
 
     def findings(self) -> tuple[Finding, ...]:
-        return tuple(sorted({finding for work in self._work.values() for finding in work.findings}))
+        found = {finding for work in self._work.values() for finding in work.findings}
+        return tuple(sorted(found.union(self._strays)))
 
     def states(self) -> list[PoolState]:
         """All pools and annotations; of those that another process cares for, what it has written."""
@@ -144,14 +156,19 @@ class EndpointPools:
     # -- what is done -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. All that there was at the start has been observed."""
+        self.running = True
+        loop, took = asyncio.get_running_loop(), 0.0
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK):
                         await self._wake.wait()
-                        await asyncio.sleep(GATHER)
+                if self._wake.is_set():
+                    await asyncio.sleep(min(max(GATHER, SHARE * took), MOST_GATHER))
+                started = loop.time()
                 await self.work_off()
+                took = loop.time() - started
         finally:
             await self._checker.close()
             await self._resolver.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
+from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.resources import checks
 from tidegate.resources.checks import IPAddress, Problems
 from tidegate.resources.model import (
@@ -261,3 +262,9 @@ def _subset_endpoint(raw: RawAddress, field: str, ready: bool, problems: Problem
     _check_address(address, "", f"{field}.ip", problems)
     _check_node(raw.node_name, f"{field}.nodeName", problems)
     return Endpoint(addresses=(address,), ready=ready, node=raw.node_name or "", target=_target(raw.target_ref))
+
+
+def without_service(key: ObjectKey) -> Finding:
+    """What there is to say of an Endpoints object that belongs to nothing."""
+    message = f"there is no Service {key.namespace}/{key.name}: Endpoints belong to the Service of the same name"
+    return Finding(key, "metadata.name", Severity.WARNING, "EndpointsWithoutService", message)

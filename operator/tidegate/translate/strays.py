@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tidegate.findings import Finding, ObjectKey, Severity
+from tidegate.findings import Finding, ObjectKey
+from tidegate.resources.services import without_service
 from tidegate.store import Store
 
 
@@ -27,5 +28,4 @@ class Strays:
             if store.endpoints(namespace, name) is None or store.service(namespace, name) is not None:
                 self._found.pop(key, None)
                 continue
-            message = f"there is no Service {namespace}/{name}: Endpoints belong to the Service of the same name"
-            self._found[key] = Finding(key, "metadata.name", Severity.WARNING, "EndpointsWithoutService", message)
+            self._found[key] = without_service(key)
