@@ -163,7 +163,10 @@ def operator(options: Options) -> tuple[list[Figure], list[str]]:
     flags = ["--validating-webhook", f"127.0.0.1:{hook}", "--validating-webhook-service", "localhost"]
     flags += ["--validating-webhook-secret", f"{NAMESPACE}/webhook", "--update-status=false", "--disable-sync-events"]
     figures: list[Figure] = []
-    with filled(options.hosts, options.helm_secrets) as (cluster, writer, servers), Run(cluster, *flags, workers=1) as run:
+    with (
+        filled(options.hosts, options.helm_secrets) as (cluster, writer, servers),
+        Run(cluster, *flags, workers=1) as run,
+    ):
         early: list[float] = []
         ready = threading.Event()
         asking = threading.Thread(target=lambda: early.extend(_reviews(hook, lambda _: ready.is_set())))

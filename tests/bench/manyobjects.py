@@ -1,4 +1,4 @@
-"""Thousands of objects in a real API server: an Ingress, a Service and a slice for each application, and Helm's Secrets.
+"""Thousands of objects in a real API server: an Ingress, a Service and a slice each, and Helm's Secrets.
 
 Needs the folders of the data-plane and cluster tests on the path.
 """

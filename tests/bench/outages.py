@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cluster  # noqa: F401 - makes the folders of other tests known
+import cluster as _folders  # noqa: F401 - makes the folders of other tests known
 import zero
 import zeroclients
 from options import Options
@@ -121,7 +121,9 @@ def zero_failure(options: Options) -> tuple[list[Figure], list[str]]:
     with _world() as (cluster, run, hosts):
         for name, outage in OUTAGES.items():
             away = options.zero_failure_seconds if outage is _api_server else AWAY
-            loads = zeroclients.start_loads(run.http, run.https, hosts, QUIET + away + RETURN, options.zero_failure_rate)
+            loads = zeroclients.start_loads(
+                run.http, run.https, hosts, QUIET + away + RETURN, options.zero_failure_rate
+            )
             time.sleep(QUIET)
             for load in loads:
                 load.send_signal(signal.SIGUSR1)
@@ -134,7 +136,6 @@ def zero_failure(options: Options) -> tuple[list[Figure], list[str]]:
             target = f"≤ {most}, those under way" if outage is _master else "= 0"
             met = failed <= most
             figures.append(Figure(f"cluster-outage {name}", failed, "failed requests", target=target, met=met))
-            notes.append(
-                f"{zeroclients.describe(f'{name}, back after {took:.1f} s', account)}; {account['marked']} were under way"
-            )
+            text = zeroclients.describe(f"{name}, back after {took:.1f} s", account)
+            notes.append(f"{text}; {account['marked']} were under way")
     return figures, notes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
+from collections import Counter
 
 import aiohttp
 from aiohttp import web
@@ -18,7 +19,7 @@ KEPT_BACK = ("Content-Type", "Accept")  # headers that are sent on; the rest is 
 class BadWay:
     """Plain HTTP on this side, and an administrator on the other.
 
-    `throttle`: one in so many requests is let through; `delay`: seconds that each is held back.
+    `throttle`: one in so many requests for each path is let through; `delay`: seconds that each is held back.
     """
 
     def __init__(self, cluster: ApiServer) -> None:
@@ -28,7 +29,7 @@ class BadWay:
         self._target = cluster.url
         self.throttle, self.delay = 1, 0.0
         self.throttled = self.slow = self.lost = 0
-        self._count = 0
+        self._counts: Counter[str] = Counter()
         self._open: set[asyncio.Transport] = set()
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
@@ -72,8 +73,8 @@ class BadWay:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         transport = request.transport
-        self._count += 1
-        if self._count % self.throttle:
+        self._counts[request.path] += 1
+        if self._counts[request.path] % self.throttle:
             self.throttled += 1
             return web.json_response(THROTTLED, status=429, headers={"Retry-After": "1"})
         if self.delay:

@@ -1,4 +1,4 @@
-"""The operator with thousands of Ingresses beside many Secrets of Helm's. How long it takes is the benchmarks' affair."""
+"""The operator with thousands of Ingresses beside many Secrets of Helm's. Times are the benchmarks' affair."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from apiserver import ApiServer, Manifest, until
 from dataplane import Server
 from network import Network
 from running import NAMESPACE, PATIENCE, Run, backend, ingress_class, namespace, slices
-from up import PREFIX, ingress
+from up import ingress
 
 ADDRESS = "192.0.2.7"
 

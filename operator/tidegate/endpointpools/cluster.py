@@ -184,7 +184,9 @@ class ClusterEye:
                 there = await self._client.get(kinds.ENDPOINTS, namespace, name)
             except NotFoundError:
                 continue
-            if LEADER not in (there["metadata"].get("annotations") or {}) and not self._pools.has_service(namespace, name):
+            if LEADER not in (there["metadata"].get("annotations") or {}) and not self._pools.has_service(
+                namespace, name
+            ):
                 found.append(without_service(ObjectKey(kinds.ENDPOINTS.name, namespace, name)))
         return tuple(found)
 

@@ -60,6 +60,10 @@ class UnavailableError(ApiError):
     """No answer, or one that says: later (429, 5xx)."""
 
 
+class ThrottledError(UnavailableError):
+    """Later (429): nothing was done."""
+
+
 class ConnectError(Exception):
     """No usable credentials; the message says where they were looked for."""
 
@@ -70,7 +74,7 @@ _ERRORS: dict[int, type[ApiError]] = {
     404: NotFoundError,
     409: ConflictError,
     410: GoneError,
-    429: UnavailableError,
+    429: ThrottledError,
 }
 
 
@@ -164,16 +168,15 @@ def _ssl_context(configuration: Configuration) -> ssl.SSLContext:
 
 
 class Kubernetes:
-    """One connection to the API server. Reads are tried again for `patience` seconds while it cannot answer."""
+    """One connection to the API server.
+
+    Reads are tried again for `patience` seconds while it cannot answer, writes only where it certainly did nothing.
+    """
 
     def __init__(self, server: str, session: aiohttp.ClientSession, *, patience: float = 10) -> None:
         self._server, self._session = server.rstrip("/"), session
-        self._retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(UnavailableError),
-            wait=_wait,
-            stop=tenacity.stop_after_delay(patience),
-            reraise=True,
-        )
+        self._retrying = _retrying(UnavailableError, patience)
+        self._retrying_writes = _retrying(ThrottledError, patience)
 
     @classmethod
     async def connect(cls, access: Access, *, patience: float = 10) -> Kubernetes:
@@ -275,11 +278,13 @@ class Kubernetes:
         content_type: str = "application/json",
         query: dict[str, str] | None = None,
     ) -> dict[str, Any]:
-        answer = await self._request(
-            method, path, query or {}, headers={"Content-Type": content_type}, data=msgspec.json.encode(body)
-        )
-        found: dict[str, Any] = msgspec.json.decode(answer)
-        return found
+        headers, data = {"Content-Type": content_type}, msgspec.json.encode(body)
+        async for attempt in self._retrying_writes.copy():
+            with attempt:
+                answer = await self._request(method, path, query or {}, headers=headers, data=data)
+                found: dict[str, Any] = msgspec.json.decode(answer)
+                return found
+        raise AssertionError("unreachable")
 
     async def _request(
         self, method: str, path: str, query: dict[str, str], *, headers: dict[str, str], data: bytes | None = None
@@ -320,6 +325,15 @@ def _error(method: str, path: str, answer: aiohttp.ClientResponse, body: bytes) 
 
 
 _backoff = tenacity.wait_exponential_jitter(initial=0.1, max=5, jitter=0.3)
+
+
+def _retrying(what: type[ApiError], patience: float) -> tenacity.AsyncRetrying:
+    return tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(what),
+        wait=_wait,
+        stop=tenacity.stop_after_delay(patience),
+        reraise=True,
+    )
 
 
 def _wait(state: tenacity.RetryCallState) -> float:

@@ -102,9 +102,7 @@ async def test_what_is_no_review_of_an_ingress_is_refused(
 
 
 @pytest.mark.parametrize("size", [0, SMALL])
-async def test_a_fault_lets_the_object_in_with_a_warning(
-    client: TestClient[Any, Any], judge: Fixed, size: int
-) -> None:
+async def test_a_fault_lets_the_object_in_with_a_warning(client: TestClient[Any, Any], judge: Fixed, size: int) -> None:
     judge.fault = RuntimeError("a fault")
     found = await answered(client, review(size))
     assert found["allowed"] is True

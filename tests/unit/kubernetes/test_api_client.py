@@ -49,7 +49,9 @@ async def client(server: Server) -> AsyncIterator[Kubernetes]:
 
 def failing(status: int, **headers: str) -> Answer:
     body = {"kind": "Status", "message": f"it is {status}"}
-    return lambda _: web.json_response(body, status=status, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    return lambda _: web.json_response(
+        body, status=status, headers={k.replace("_", "-"): v for k, v in headers.items()}
+    )
 
 
 def hanging_up(request: web.Request) -> web.StreamResponse:
@@ -115,6 +117,13 @@ async def test_what_will_not_pass_is_not_asked_again(client: Kubernetes, server:
     with pytest.raises(api.ApiError, match=f"it is {status}"):
         await client.get(kinds.SERVICE, "shop", "web")
     assert len(server.seen) == 1
+
+
+async def test_a_write_that_is_throttled_is_sent_again(client: Kubernetes, server: Server) -> None:
+    """Nothing was done; a leader whose renewals are throttled would else lose its Lease."""
+    server.answers = [failing(429), failing(429, Retry_After="0.01"), found("a")]
+    assert (await client.create(kinds.LEASE, "shop", {"metadata": {"name": "a"}}))["metadata"]["name"] == "a"
+    assert [request.method for request in server.seen] == ["POST"] * 3
 
 
 async def test_nothing_is_written_twice(client: Kubernetes, server: Server) -> None:
