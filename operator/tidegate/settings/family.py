@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tidegate.settings.setting import Becomes, OnInvalid, Risk, Scope, Setting, Support
-from tidegate.settings.types import Ignored, ValueType
+from tidegate.settings.types import GoBool, Ignored, Int, ValueType
 
 T = TypeVar("T")
 
@@ -42,8 +42,9 @@ class Family:
         aliases: tuple[str, ...] = (),
         empty_is_set: bool = False,
         note: str = "",
+        exact: bool = False,
     ) -> Setting[T]:
-        """Declare one setting of the family."""
+        """Declare one setting of the family. Blanks around numbers and truth values never pass."""
         return Setting(
             name=name,
             type=type,
@@ -63,6 +64,7 @@ class Family:
             on_misfit=on_misfit,
             fallback=fallback,
             inert=inert,
+            exact=exact or isinstance(type, GoBool | Int),
         )
 
     def overriding(

@@ -199,7 +199,7 @@ class _Resolver:
         try:
             if not text:
                 raise InvalidValue(text, setting.type.allowed)
-            return setting.type.parse(text)
+            return setting.type.parse(text if setting.exact else text.strip(" ") or text)
         except InvalidValue as problem:
             return self._judge(name, setting, problem)
 

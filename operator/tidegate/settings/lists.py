@@ -1,7 +1,7 @@
 """Value types of lists. Lists come out as tuples in a canonical form, so that equal settings are equal values.
 
-Lists of the ConfigMap (`lenient`) and lists of addresses may be broken over lines, as people write long ones: a line
-end or tab beside a comma is a blank like any other. It is never part of an element.
+Lists of the ConfigMap, of addresses and of server names (`lenient`) may be broken over lines, as people write long
+ones: a line end or tab beside a comma is a blank like any other. It is never part of an element.
 """
 
 from __future__ import annotations
@@ -269,8 +269,8 @@ class CacheDurations:
     def parse(self, text: str) -> tuple[str, ...]:
         if has_control(text) or not CharClass.EXT.matches(text):
             raise InvalidValue(text, self.allowed)
-        items = [" ".join(item.split()) for item in text.split(",")]
-        for item in items:
+        items = [" ".join(item.split()) for item in text.split(",") if item.strip(" ")]
+        for item in items or [text]:
             if _CACHE_ITEM.fullmatch(item) is None:
                 raise InvalidValue(item, self.allowed, misfit=True)
         return tuple(items)

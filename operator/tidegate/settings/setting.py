@@ -80,7 +80,7 @@ class Setting(Generic[T]):
     `on_misfit` is what a value of the right characters that means nothing does (None: as any invalid value).
     `fallback` takes the place of an invalid value where that is not the default: the strict variant for `closed`.
     `inert` lists values, besides the default and the fallback, that ask for nothing, so that it does not matter
-    whether the setting is supported.
+    whether the setting is supported. `exact` says that blanks around an annotation's value make it invalid.
     """
 
     name: str
@@ -101,6 +101,7 @@ class Setting(Generic[T]):
     on_misfit: OnInvalid | None = None
     fallback: T | None = None
     inert: tuple[T, ...] = ()
+    exact: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -211,6 +211,25 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True)
+class Template:
+    """Text of one character class with NGINX variables. What NGINX would not take as such is a misfit."""
+
+    chars: CharClass
+
+    @property
+    def allowed(self) -> str:
+        return f"text with variables that NGINX knows, of {self.chars.words}"
+
+    def parse(self, text: str) -> str:
+        if not self.chars.matches(text):
+            raise InvalidValue(text, self.allowed)
+        if not has_sound_variables(text) or unknown_variable(text):
+            raise InvalidValue(text, self.allowed, misfit=True)
+        reject_long(text, self.allowed)
+        return text
+
+
+@dataclass(frozen=True)
 class HeaderName:
     """The name of a request header. `proxy_protocol` is refused: NGINX reads it as something else."""
 
@@ -264,12 +283,11 @@ class CommonNamePattern:
 
     @property
     def allowed(self) -> str:
-        return f"CN= and a regular expression of {CharClass.REGEX.words}, spaces and commas"
+        return "CN= and a regular expression"
 
     def parse(self, text: str) -> str:
-        if not text.startswith("CN=") or not CharClass.REGEX.matches(re.sub("[ ,]", "", text)):
-            raise InvalidValue(text, self.allowed)
-        if not compiles(text[3:]):
+        reject_control(text, self.allowed)
+        if not text.startswith("CN=") or not compiles(text[3:]):
             raise InvalidValue(text, self.allowed)
         reject_long(text, self.allowed)
         return text.strip(" ")

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from tidegate.settings.texts import CharClass, reject_long
-from tidegate.settings.types import InvalidValue, parse_as
+from tidegate.settings.types import NOTHING, InvalidValue, parse_as
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class AbsolutePath:
 class Url:
     """A URL whose scheme and host are there. Text of the class that is no such URL is a misfit.
 
-    With `any_http` only the scheme is looked at: it has to be http or https.
+    With `any_http` only the scheme is looked at: it has to be http or https; of another one nothing is left.
     """
 
     chars: CharClass = CharClass.URL
@@ -46,7 +46,7 @@ class Url:
             raise InvalidValue(text, self.allowed)
         url = text.strip(" ")
         if not self._is_url(url):
-            raise InvalidValue(text, self.allowed, misfit=True)
+            raise InvalidValue(text, self.allowed, misfit=True, usable="" if self.any_http else NOTHING)
         reject_long(text, self.allowed)
         return url
 
@@ -74,7 +74,8 @@ class OptionalUrl:
         return parse_as(Url(self.chars), text, self.allowed) if text else ""
 
 
-_ERROR_PAGE: Final = re.compile(r"@[A-Za-z0-9_-]+|(?:https?://[A-Za-z0-9._-]+(?::[0-9]{1,5})?)?/[A-Za-z0-9\-._~/]*")
+_PATH: Final = r"/[A-Za-z0-9\-._~/]*"
+_ERROR_PAGE: Final = re.compile(rf"@[A-Za-z0-9_-]+|https?://[A-Za-z0-9._-]+(?::[0-9]{{1,5}})?(?:{_PATH})?|{_PATH}")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class ErrorPage:
 
     @property
     def allowed(self) -> str:
-        return "@name, a path, or http(s)://host[:port]/path without query"
+        return "@name, a path, or http(s)://host[:port][/path] without query"
 
     def parse(self, text: str) -> str:
         if _ERROR_PAGE.fullmatch(text) is None:

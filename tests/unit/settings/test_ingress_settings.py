@@ -77,6 +77,45 @@ def test_an_empty_value_counts_as_absent() -> None:
     assert result.security_fingerprint == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("affinity", " cookie ", "cookie"),
+        ("backend-protocol", "https ", "HTTPS"),
+        ("proxy-buffering", " on", True),
+        ("proxy-body-size", " 8k ", 8192),
+        ("auth-type", " basic", "basic"),
+        ("upstream-hash-by", " $request_uri ", "$request_uri"),
+        ("connection-proxy-header", "close ", "close"),
+        ("session-cookie-path", " /a ", "/a"),
+        ("session-cookie-expires", " 5 ", 5),
+        ("custom-http-errors", " 404, 503 ", (404, 503)),
+        ("upstream-vhost", " $host ", "$host"),
+    ],
+)
+def test_spaces_around_words_do_not_count(name: str, text: str, wanted: object) -> None:
+    result = resolved({name: text})
+    assert (result.get(ANNOTATIONS[name]), result.findings) == (wanted, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("enable-cors", " true"),
+        ("limit-rps", "5 "),
+        ("permanent-redirect", " http://a.test/"),
+        ("temporal-redirect", "http://a.test/ "),
+        ("rewrite-target", " /a"),
+        ("app-root", "/a "),
+        ("session-cookie-max-age", " 5"),
+        ("default-backend", "pages "),
+        ("affinity", "cookie\n"),
+    ],
+)
+def test_spaces_around_these_do(name: str, text: str) -> None:
+    assert [reason for _, _, reason in said(resolved({name: text}))] == ["InvalidValue"]
+
+
 @pytest.mark.parametrize("name", ["allowlist-source-range", "denylist-source-range"])
 def test_an_access_list_that_is_set_but_empty_denies(name: str) -> None:
     result = resolved({name: ""})
@@ -110,7 +149,9 @@ def test_an_old_list_name_counts_where_the_new_one_is_absent_or_empty() -> None:
         ("from-to-www-redirect", "on"),
         ("x-forwarded-prefix", '/x";}\n#'),
         ("server-alias", "x.test; }"),
+        ("server-alias", "x.\ntest"),
         ("upstream-vhost", "x; return 418"),
+        ("upstream-vhost", "$nonesuch.test"),
         ("upstream-hash-by", "$request_uri;"),
         ("connection-proxy-header", "close; #"),
         ("auth-type", "ldap"),

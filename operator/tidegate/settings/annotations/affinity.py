@@ -53,6 +53,7 @@ SESSION_COOKIE_MAX_AGE: Final = _FAMILY.setting(
     None,
     "Seconds that make the Max-Age of the cookie; unset: none.",
     risk=Risk.MEDIUM,
+    exact=True,
 )
 SESSION_COOKIE_SECURE: Final = _FAMILY.setting(
     "session-cookie-secure",

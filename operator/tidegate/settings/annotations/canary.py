@@ -37,8 +37,10 @@ CANARY_BY_HEADER_PATTERN: Final = _FAMILY.setting(
     "canary-by-header-pattern",
     Text(CharClass.REGEX),
     "",
-    "A pattern for the values of that header that go to the canary. One that does not compile never matches.",
+    "A pattern for the values of that header that go to the canary. With one that does not compile, requests with the"
+    " header do not go there.",
     risk=Risk.MEDIUM,
+    exact=True,
 )
 CANARY_BY_COOKIE: Final = _FAMILY.setting(
     "canary-by-cookie",

@@ -62,4 +62,5 @@ AUTH_TLS_MATCH_CN: Final = _FAMILY.setting(
     "",
     "A pattern that the subject of the certificate has to match; otherwise 403.",
     risk=Risk.HIGH,
+    exact=True,
 )

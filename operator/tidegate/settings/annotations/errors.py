@@ -20,6 +20,7 @@ DEFAULT_BACKEND: Final = _FAMILY.setting(
     "The Service that answers when the route's own has no endpoints, and for `custom-http-errors`.",
     becomes=Becomes.DATA,
     on_invalid=OnInvalid.REJECT,
+    exact=True,
 )
 CUSTOM_HTTP_ERRORS: Final = _FAMILY.overriding(
     keys.CUSTOM_HTTP_ERRORS,
@@ -27,11 +28,12 @@ CUSTOM_HTTP_ERRORS: Final = _FAMILY.overriding(
     "Status codes whose answers come from the default backend instead.",
     on_invalid=OnInvalid.REJECT,
 )
-DISABLE_PROXY_INTERCEPT_ERRORS: Final = _FAMILY.overriding(
-    keys.DISABLE_PROXY_INTERCEPT_ERRORS,
+DISABLE_PROXY_INTERCEPT_ERRORS: Final = _FAMILY.setting(
+    "disable-proxy-intercept-errors",
     GoBool(),
-    "Whether errors made by the backend pass, so that only NGINX's own ones are replaced.",
-    fallback=False,
+    False,
+    "Whether errors made by the backend pass, so that only NGINX's own ones are replaced. Beside `custom-http-errors`"
+    " of the Ingress; it does not undo what the ConfigMap's list replaces.",
 )
 CUSTOM_HEADERS: Final = _FAMILY.setting(
     "custom-headers",

@@ -57,6 +57,7 @@ AUTH_PROXY_SET_HEADERS: Final = _FAMILY.setting(
     None,
     "A ConfigMap whose entries are headers of the question.",
     risk=Risk.MEDIUM,
+    note="Any bad value denies; a foreign character used to leave the headers out.",
 )
 AUTH_REQUEST_REDIRECT: Final = _FAMILY.setting(
     "auth-request-redirect",

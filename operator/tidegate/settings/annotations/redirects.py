@@ -20,6 +20,7 @@ APP_ROOT: Final = _FAMILY.setting(
     "Where a request for exactly / is redirected, with 302. It counts for the whole host.",
     scope=Scope.SERVER,
     risk=Risk.MEDIUM,
+    exact=True,
 )
 PERMANENT_REDIRECT: Final = _FAMILY.setting(
     "permanent-redirect",
@@ -28,6 +29,7 @@ PERMANENT_REDIRECT: Final = _FAMILY.setting(
     "Each request is redirected to this URL; nothing of the request is added to it.",
     risk=Risk.MEDIUM,
     on_invalid=OnInvalid.REJECT,
+    exact=True,
 )
 PERMANENT_REDIRECT_CODE: Final = _FAMILY.setting(
     "permanent-redirect-code",
@@ -41,10 +43,12 @@ TEMPORAL_REDIRECT: Final = _FAMILY.setting(
     "temporal-redirect",
     Url(CharClass.URL, any_http=True),
     "",
-    "Each request is redirected to this http or https URL. It wins over `permanent-redirect`.",
+    "Each request is redirected to this http or https URL. It wins over `permanent-redirect`; with a URL of another"
+    " scheme the Ingress redirects nothing but plain HTTP.",
     risk=Risk.MEDIUM,
     on_invalid=OnInvalid.REJECT,
     on_misfit=OnInvalid.DEFAULT,
+    exact=True,
 )
 TEMPORAL_REDIRECT_CODE: Final = _FAMILY.setting(
     "temporal-redirect-code",

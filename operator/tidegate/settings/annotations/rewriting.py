@@ -7,7 +7,7 @@ from typing import Final
 from tidegate.settings.family import Family
 from tidegate.settings.lists import CommaList
 from tidegate.settings.setting import Becomes, OnInvalid, Risk, Scope
-from tidegate.settings.texts import CharClass, Text
+from tidegate.settings.texts import CharClass, Template, Text
 from tidegate.settings.types import GoBool
 
 _FAMILY: Final = Family("Rewriting", becomes=Becomes.DATA)
@@ -18,6 +18,7 @@ REWRITE_TARGET: Final = _FAMILY.setting(
     "",
     "The URI that the backend gets, with $1 and so on from the path's pattern. Paths of the host become patterns.",
     risk=Risk.MEDIUM,
+    exact=True,
 )
 USE_REGEX: Final = _FAMILY.setting(
     "use-regex",
@@ -27,7 +28,7 @@ USE_REGEX: Final = _FAMILY.setting(
 )
 SERVER_ALIAS: Final = _FAMILY.setting(
     "server-alias",
-    CommaList(CharClass.REGEX, "server names", ordered=False),
+    CommaList(CharClass.REGEX, "server names", lenient=True, ordered=False),
     (),
     "Further names of the host: names, *.wildcards or ~patterns, which are tried for names that nothing else takes."
     " A name that is a host of an Ingress is left out.",
@@ -37,9 +38,10 @@ SERVER_ALIAS: Final = _FAMILY.setting(
 )
 UPSTREAM_VHOST: Final = _FAMILY.setting(
     "upstream-vhost",
-    Text(CharClass.REGEX),
+    Template(CharClass.REGEX),
     "",
-    "The Host header that the backend gets, NGINX variables allowed.",
+    "The Host header that the backend gets; NGINX's variables and `$namespace`, `$service_name`, `$service_port` and"
+    " the like stand for their values.",
     on_invalid=OnInvalid.REJECT,
 )
 X_FORWARDED_PREFIX: Final = _FAMILY.setting(
