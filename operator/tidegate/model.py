@@ -202,7 +202,7 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     mirror: Mirror | None = None
     cors: Cors | None = None
     headers: tuple[tuple[str, str], ...] = ()  # of each answer, in place of the backend's; an empty value removes one
-    upstream_host: str = ""
+    upstream_host: tuple[str, ...] = ()  # the Host header for backends: literals and, with a leading `$`, variables
     port_in_redirects: bool = False  # NGINX's own redirects name the port
     relative_redirects: bool = False  # NGINX's own redirects, but the one to HTTPS, are paths alone
     fallback: str = ""  # backend asked when the own one has no endpoint
@@ -210,6 +210,7 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     intercepts: bool = False  # the policy replaces some statuses
     trace: Trace | None = None
     snippet: bool = False  # lines of the policy run before redirects, rewrites and the choice of an endpoint
+    quiet: bool = False  # requests leave no line in the access log
 
 
 class ClientRules(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -135,6 +135,8 @@ def test_app_root_answers_the_bare_root_only(plane: Plane, name: Callable[[str],
     assert (answer.status, answer.header("Location")) == (302, f"http://{name('a')}:81/shop")
     assert plane.ask(name("a"), "//").status == 302
     assert plane.ask(name("a"), "/x").status == 200
+    asked = name("a").upper()
+    assert plane.ask(f"{asked}:8x").header("Location") == f"http://{asked}/shop"
 
 
 def test_host_that_sends_to_another_name(plane: Plane, name: Callable[[str], str]) -> None:
@@ -191,6 +193,17 @@ def test_rewrite_replaces_the_whole_uri(
 ) -> None:
     plane.put(host(name("a"), route("/", ECHO, Match.REGEX, rewrite=Rewrite(pattern, target)), regex=True))
     assert plane.ask(name("a"), asked).seen.target == wanted
+
+
+def test_rewrite_knows_the_variables_of_nginx(plane: Plane, name: Callable[[str], str]) -> None:
+    rule = Rewrite("/a/(?<rest>.*)", "/$host/$service_name/$rest$nonesuch", forwarded_prefix="/$request_method")
+    plane.put(host(name("a"), route("/", ECHO, Match.REGEX, labels=FULL, rewrite=rule), regex=True))
+    seen = plane.ask(name("a"), "/a/b").seen
+    assert (seen.target, seen.header("X-Forwarded-Prefix")) == (f"/{name('a')}/the-service/b", "/GET")
+    rule = Rewrite("/a/(.*)", "$scheme://else.test/$1")
+    plane.put(host(name("a"), route("/", ECHO, Match.REGEX, rewrite=rule), regex=True))
+    answer = plane.ask(name("a"), "/a/b")
+    assert (answer.status, answer.header("Location")) == (302, "http://else.test/b")
 
 
 def test_rewrite_keeps_method_and_body_and_names_the_prefix(plane: Plane, name: Callable[[str], str]) -> None:
@@ -413,14 +426,22 @@ def test_limits_count_requests_that_access_denies(plane: Plane, name: Callable[[
 
 
 def test_own_host_is_sent_to_the_backend(plane: Plane, name: Callable[[str], str]) -> None:
-    plane.put(host(name("a"), route(backend=ECHO, policy=OWN_HOST.digest, upstream_host="inner.test:81")))
+    plane.put(host(name("a"), route(backend=ECHO, policy=OWN_HOST.digest, upstream_host=("inner.test:81",))))
     seen = plane.ask(name("a")).seen
     assert (seen.header("Host"), seen.header("X-Forwarded-Host")) == ("inner.test:81", name("a"))
     assert seen.header("X-Real-IP") == "127.0.0.1"
 
 
+def test_variables_of_the_own_host_stand_for_their_values(plane: Plane, name: Callable[[str], str]) -> None:
+    parts = ("$service_name", ".", "$namespace", ".", "$arg_zone", ":", "$service_port", "$nonesuch")
+    plane.put(host(name("a"), route(backend=ECHO, labels=FULL, policy=OWN_HOST.digest, upstream_host=parts)))
+    assert plane.ask(name("a"), "/?zone=a%20b").seen.header("Host") == "the-service.ns.a%20b:http"
+    plane.put(host(name("a"), route(backend=ECHO, policy=OWN_HOST.digest, upstream_host=("a", "$uri"))))
+    assert plane.ask(name("a"), "/x%0d%0aX-Forged:%20y").seen.header("Host") == "a/x%0D%0AX-Forged:%20y"
+
+
 def test_client_cannot_set_the_variables_of_a_policy(plane: Plane, name: Callable[[str], str]) -> None:
-    plane.put(host(name("a"), route(backend=ECHO, policy=OWN_HOST.digest, upstream_host="inner.test")))
+    plane.put(host(name("a"), route(backend=ECHO, policy=OWN_HOST.digest, upstream_host=("inner.test",))))
     headers = {"tidegate-upstream-host": "evil", "X-Tidegate": "evil"}
     assert plane.ask(name("a"), "/?tidegate_upstream_host=evil", headers=headers).seen.header("Host") == "inner.test"
 
@@ -470,6 +491,8 @@ def test_error_of_the_backend_is_replaced_by_the_error_backend(
         headers = {"Accept": "text/plain", "X-Code": "forged", "X-Request-ID": "id", "X-Namespace": "forged"}
         answer = plane.ask(name("a"), f"/{status}?q=%2F", "POST", headers=headers, body=b"sent")
         passed = plane.ask(name("a"), "/418")
+        bearer = plane.ask(name("a"), f"/{status}", headers={"Authorization": "Bearer it"}).seen
+    assert bearer.header("Authorization") == "Bearer it"
     assert (answer.status, answer.header("X-From")) == (status, None)
     seen = answer.seen
     assert (seen.method, seen.target, seen.body) == ("POST", "/?q=%2F", "sent")
@@ -514,8 +537,8 @@ def test_missing_credentials_are_replaced_and_still_challenge(
             ),
         )
     )  # fmt: skip
-    answer = plane.ask(name("a"))
-    assert (answer.status, answer.seen.header("X-Code")) == (401, "401")
+    answer = plane.ask(name("a"), headers=credentials("joe:wrong"))
+    assert (answer.status, answer.seen.header("X-Code"), answer.seen.header("Authorization")) == (401, "401", None)
     assert plane.ask(name("a"), headers=credentials("joe:secret")).status == 200
 
 
@@ -541,6 +564,7 @@ def test_fallback_answers_when_there_is_no_endpoint(plane: Plane, pages: Server,
     plane.put(host(name("a"), route(backend="ns/nothing:1", fallback="ns/pages:80", labels=FULL)))
     seen = plane.ask(name("a"), "/a%2Fb?c", headers={"X-Code": "200"}).seen
     assert (seen.target, seen.header("X-Code"), seen.header("X-Service-Name")) == ("/a%2Fb?c", "503", "the-service")
+    assert seen.header("X-Original-URI") is None
     plane.put(host(name("a"), route(backend=ECHO, fallback="ns/pages:80", labels=FULL)))
     assert plane.ask(name("a")).seen.backend == "echo"
     plane.put(host(name("a"), route(backend="ns/nothing:1", fallback="ns/nothing:2")))
@@ -599,9 +623,11 @@ def test_default_backend_answers_unknown_hosts_and_undeclared_paths(
 
 
 def test_refused_ingress_leaves_its_paths_to_the_default_backend(plane: Plane, name: Callable[[str], str]) -> None:
-    plane.put(host(name("a"), route(backend=ECHO), route("/held", ECHO, refused=True)))
+    plane.put(
+        host(name("a"), route(backend=ECHO), route("/held", ECHO, refused=True), route("/kept/", ECHO, refused=True))
+    )
     assert plane.ask(name("a")).status == 200
-    assert plane.ask(name("a"), "/held/x").status == 404
+    assert [plane.ask(name("a"), path).status for path in ("/held", "/held/x", "/kept", "/kept/x")] == [404] * 4
 
 
 def test_error_answers_name_nginx_without_its_version(plane: Plane, name: Callable[[str], str]) -> None:

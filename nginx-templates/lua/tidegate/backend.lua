@@ -148,6 +148,11 @@ local function value_of(part)
   return label and route.labels[label] or not label and route.log_name or ""
 end
 
+-- The value of a variable by its name without the `$`, those that say which route a request took included.
+function _M.variable(name)
+  return value_of("$" .. name)
+end
+
 -- The text of an expression: literals, and variables with a leading `$`.
 function _M.key_of(parts)
   local values = {}

@@ -1,5 +1,7 @@
 -- Texts that are put together for each request, of literals and, with a leading `$`, variables.
 
+local backends = require "tidegate.backend"
+
 local escape_uri = ngx.escape_uri
 local byte, concat, format, gsub, sub = string.byte, table.concat, string.format, string.gsub, string.sub
 local DOLLAR = byte("$")
@@ -18,7 +20,7 @@ local function value_of(name)
   if name == "escaped_request_uri" then
     return escape_uri(ngx.var.request_uri)
   end
-  return (gsub(ngx.var[name] or "", "[^\033-\126]", percent))
+  return (gsub(backends.variable(name), "[^\033-\126]", percent))
 end
 
 -- The text; with `separator` between its parts where it has to tell them apart.

@@ -68,8 +68,8 @@ local function prepare(route, host)
   route.log_name = route.backend and gsub(route.backend, "[/:]", "-") or "upstream-default-backend"
   if route.policy then
     route.location = "@policy_" .. route.policy
-    -- whether that location has a say in answers that the router makes
-    route.resumes = route.intercepts or route.external or route.cors or route.headers
+    -- whether that location has a say in answers that the router makes, or in whether they are logged
+    route.resumes = route.intercepts or route.external or route.cors or route.headers or route.quiet
   end
   -- whether anything but a redirect to https can happen between matching and proxying
   route.plain = not (
@@ -103,7 +103,7 @@ local function add_slash_redirects(self)
   for path, route in pairs(self.prefixes) do
     local bare = sub(path, 1, -2)
     if bare ~= "" and not self.exact[bare] then
-      self.exact[bare] = { moved = route }
+      self.exact[bare] = route.refused and route or { moved = route }
     end
   end
 end

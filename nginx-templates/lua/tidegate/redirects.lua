@@ -8,6 +8,7 @@ local byte, match, sub = string.byte, string.match, string.sub
 local ngx = ngx
 local variable = calls.variable
 local SLASH = byte("/")
+local USUAL_PORTS = { http = "80", https = "443" }
 
 local _M = {}
 
@@ -41,20 +42,33 @@ end
 
 function _M.to_app_root(context, host)
   local var = ngx.var
-  local port = match(var.http_host or "", ":%d+$") or "" -- the rest of the header may be anything
-  ngx.header["Location"] = var.scheme .. "://" .. var.host .. port .. host.app_root
+  local asked = var.http_host or var.host
+  local port = match(asked, ":%d+$") or "" -- the rest of the header may be anything
+  ngx.header["Location"] = var.scheme .. "://" .. without_port(asked) .. port .. host.app_root
   return ending.bare(context, 302)
 end
 
-function _M.to_slash(route, uri)
+-- A path with the scheme, host and port of the request, as NGINX writes its own redirects: the port where it is asked
+-- for and not that of the scheme anyway.
+local function absolute(route, path)
   local var = ngx.var
-  local location = ngx.escape_uri(uri .. "/", 0)
-  if not route.relative_redirects then
-    local port = route.port_in_redirects and ":" .. var.server_port or ""
-    location = var.scheme .. "://" .. var.host .. port .. location
+  local scheme, port = var.scheme, ""
+  if route.port_in_redirects and var.server_port ~= USUAL_PORTS[scheme] then
+    port = ":" .. var.server_port
   end
-  if var.args then
-    location = location .. "?" .. var.args
+  return scheme .. "://" .. var.host .. port .. path
+end
+
+-- NGINX's answer where only the path with the slash is declared: before anything that the route asks for.
+function _M.to_slash(context, route, uri)
+  local location, args = ngx.escape_uri(uri .. "/", 0), ngx.var.args
+  if not route.relative_redirects then
+    location = absolute(route, location)
+  end
+  location = args and location .. "?" .. args or location
+  if not route.snippet then
+    context.route = route
+    return _M.send(context, route, 301, location)
   end
   ngx.header["Location"] = location
   return ngx.exit(301)
@@ -64,8 +78,7 @@ function _M.follow(context, route)
   local target = route.redirect
   local location = target.location
   if byte(location) == SLASH and not target.relative then
-    local var = ngx.var
-    location = var.scheme .. "://" .. var.host .. location
+    location = absolute(route, location)
   end
   return _M.send(context, route, target.status, location)
 end

@@ -1,5 +1,6 @@
 -- The rewrite of a route: another URI, from what its pattern captured.
 
+local backends = require "tidegate.backend"
 local ending = require "tidegate.ending"
 local redirects = require "tidegate.redirects"
 local regex = require "tidegate.regex"
@@ -25,11 +26,11 @@ function _M.rewrite(context, route, uri)
   if not captures then
     return false
   end
-  local absolute = find(rule.target, "^%a[%w+.-]*://")
+  local absolute = find(rule.target, "^%a[%w+.-]*://") or find(rule.target, "^%$scheme://")
   -- one pass: what was captured is the client's text, and a `$` in it begins nothing
   local function capture(name)
     local digit = tonumber(sub(name, 1, 1))
-    local text = captures[digit or name] or ""
+    local text = captures[digit or name] or not digit and backends.variable(name) or ""
     if absolute then
       text = ngx.escape_uri(text, 0)
     end

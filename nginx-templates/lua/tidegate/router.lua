@@ -12,6 +12,7 @@ local clients = require "tidegate.clients"
 local contexts = require "tidegate.context"
 local cors = require "tidegate.cors"
 local ending = require "tidegate.ending"
+local expression = require "tidegate.expression"
 local external_auth = require "tidegate.external_auth"
 local mirror = require "tidegate.mirror"
 local networks = require "tidegate.networks"
@@ -67,7 +68,6 @@ local function describe_error(route, code)
   local set, var, labels = ngx.req.set_header, ngx.var, route.labels
   set("X-Code", code)
   set("X-Format", var.http_accept)
-  set("X-Original-URI", var.request_uri)
   set("X-Namespace", labels.namespace or "")
   set("X-Ingress-Name", labels.ingress or "")
   set("X-Service-Name", labels.service or "")
@@ -139,7 +139,7 @@ local function set_policy_variables(context, route)
     mirror.announce(route.mirror)
   end
   if route.upstream_host then
-    var.tidegate_upstream_host = route.upstream_host
+    var.tidegate_upstream_host = expression.text(route.upstream_host)
   end
 end
 
@@ -278,6 +278,9 @@ local function special(context, route, uri)
   end
   if route.cors and cors.answers(route.cors) then
     context.exit = 204
+    if route.quiet then
+      ngx.var.tidegate_quiet = "1"
+    end
     ngx.exec("@tidegate_preflight") -- before snippets, redirects and guards
     return true
   end
@@ -402,7 +405,7 @@ function _M.rewrite(server)
     return nobody_home(context)
   end
   if route.moved then
-    return redirects.to_slash(route.moved, uri)
+    return redirects.to_slash(context, route.moved, uri)
   end
   context.route = route
   if settings.log_variables then
@@ -452,6 +455,10 @@ function _M.intercept(code)
     return ngx.exit(404)
   end
   describe_error(route, code)
+  ngx.req.set_header("X-Original-URI", ngx.var.request_uri) -- what is asked for is / from here on
+  if route.auth or route.digest_auth then
+    ngx.req.clear_header("Authorization") -- a login here is not for backends
+  end
   context.backend, context.endpoint, context.affinity, context.tries = backend, nil, nil, nil
   ngx.req.set_uri("/", false)
 end

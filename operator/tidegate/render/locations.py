@@ -82,4 +82,5 @@ class PolicyLocation:
     @property
     def resumes(self) -> bool:
         """Whether the router may leave the end of a request to this location."""
-        return bool(self.policy.intercept) or self.policy.adds_headers
+        policy = self.policy
+        return bool(policy.intercept) or policy.adds_headers or not policy.access_log

@@ -154,7 +154,7 @@ def _signin(wish: _Wish) -> str:
     if not wish.signin:
         return ""
     parameter = wish.signin_param or "rd"
-    query = parse_qsl(urlsplit(wish.signin).query)
+    query = parse_qsl(urlsplit(wish.signin).query, keep_blank_values=True)
     if any(name == parameter and value for name, value in query):
         return _escaped(wish.signin)
     joint = "&" if query else "?"

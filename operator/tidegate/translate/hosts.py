@@ -17,6 +17,7 @@ from tidegate.resources.model import IngressPath
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.patterns import pattern_fault
+from tidegate.settings.resolve import IngressSettings
 from tidegate.translate.acceptance import Hold, View
 from tidegate.translate.authentication import Users
 from tidegate.translate.backend_tls import tls_of_host
@@ -26,7 +27,15 @@ from tidegate.translate.host_certificates import HostCertificates, find_certific
 from tidegate.translate.passthrough import passthrough_of
 from tidegate.translate.pem import PemFile
 from tidegate.translate.profiles import OwnServer, own_server
-from tidegate.translate.routes import Location, RouteContext, RouteResult, build_route, held_route, rewrites
+from tidegate.translate.routes import (
+    Location,
+    RouteContext,
+    RouteResult,
+    build_route,
+    held_route,
+    redirects_nothing,
+    rewrites,
+)
 
 
 class Claim(NamedTuple):
@@ -215,11 +224,15 @@ def _claims(
             )
             claims[alias] = Claim(record, certificate)
     plain = name != CATCH_ALL and not name.startswith("*.")
-    if plain and any(view.settings.get(ann.FROM_TO_WWW_REDIRECT) for view in accepted):
+    if plain and any(_redirects_www(view.settings) for view in accepted):
         other = name.removeprefix("www.") if name.startswith("www.") else f"www.{name}"
         record = Host(other, redirect_to=name, redirect_status=context.globals.get(cm.HTTP_REDIRECT_CODE))
         claims.setdefault(other, Claim(record, shown.of(other)))
     return claims, findings
+
+
+def _redirects_www(settings: IngressSettings) -> bool:
+    return settings.get(ann.FROM_TO_WWW_REDIRECT) and not redirects_nothing(settings)
 
 
 def _pattern_fault(alias: str, own: OwnServer) -> str:

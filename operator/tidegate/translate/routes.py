@@ -30,7 +30,7 @@ from tidegate.translate.additions import Additions, additions_of
 from tidegate.translate.answers import answer_rewrites
 from tidegate.translate.authentication import Denied, Users
 from tidegate.translate.backend_tls import TLSSettings
-from tidegate.translate.backends import BackendName, Target
+from tidegate.translate.backends import BackendName, Target, hash_parts
 from tidegate.translate.canaries import CanaryBackend, rules_of
 from tidegate.translate.external_auth import Place
 from tidegate.translate.fastcgi import Refused
@@ -108,11 +108,18 @@ def _denial(view: View, denied: Denied, context: RouteContext) -> Finding:
     return Finding(view.ingress.key, field, Severity.ERROR, "Denied", message)
 
 
+def redirects_nothing(settings: IngressSettings) -> bool:
+    """Whether the Ingress has a temporal-redirect to a URL of another scheme: then it has no other redirect, either."""
+    return settings.is_set(ann.TEMPORAL_REDIRECT) and not settings.get(ann.TEMPORAL_REDIRECT)
+
+
 def _redirect(settings: IngressSettings) -> Redirect | None:
     relative = settings.get(ann.RELATIVE_REDIRECTS)
     if target := settings.get(ann.TEMPORAL_REDIRECT):
         code = settings.get(ann.TEMPORAL_REDIRECT_CODE)
         return Redirect(code if 300 <= code <= 307 else 302, target, relative)
+    if redirects_nothing(settings):
+        return None
     if target := settings.get(ann.PERMANENT_REDIRECT):
         code = settings.get(ann.PERMANENT_REDIRECT_CODE)
         return Redirect(code if 300 <= code <= 308 else 301, target, relative)
@@ -157,6 +164,15 @@ def _affinity(location: Location) -> Affinity | None:
         conditional_same_site=settings.get(ann.SESSION_COOKIE_CONDITIONAL_SAMESITE_NONE),
         change_on_failure=settings.get(ann.SESSION_COOKIE_CHANGE_ON_FAILURE),
     )
+
+
+def _replaces_errors_of_backends(settings: IngressSettings, globals_: GlobalSettings) -> bool:
+    """Whether not only NGINX's own statuses are replaced; an Ingress cannot undo what the ConfigMap's list asks for."""
+    everywhere = not globals_.get(cm.DISABLE_PROXY_INTERCEPT_ERRORS)
+    if not settings.is_set(ann.CUSTOM_HTTP_ERRORS):
+        return everywhere
+    asked = bool(globals_.get(cm.CUSTOM_HTTP_ERRORS)) and everywhere
+    return asked or not settings.get(ann.DISABLE_PROXY_INTERCEPT_ERRORS)
 
 
 def _policy(
@@ -204,7 +220,7 @@ def _policy(
         mirroring=copied.mirroring if copied else None,
         satisfy_any=guards.satisfy_any,
         intercept=settings.get(ann.CUSTOM_HTTP_ERRORS),
-        intercept_backend=not settings.get(ann.DISABLE_PROXY_INTERCEPT_ERRORS),
+        intercept_backend=_replaces_errors_of_backends(settings, context.globals),
         access_log=settings.get(ann.ENABLE_ACCESS_LOG),
     )
 
@@ -300,14 +316,15 @@ def build_route(
         mirror=copied.mirror if copied else None,
         cors=additions.cors,
         headers=additions.headers,
-        upstream_host=settings.get(ann.UPSTREAM_VHOST) or "",
+        upstream_host=hash_parts(settings.get(ann.UPSTREAM_VHOST)),
         port_in_redirects=settings.get(ann.USE_PORT_IN_REDIRECTS),
         relative_redirects=settings.get(ann.RELATIVE_REDIRECTS),
         fallback=str(fallback) if fallback and location.backend else "",
-        error_backend=str(fallback) if fallback and own_errors else "",
+        error_backend=str(fallback) if fallback and location.backend and own_errors else "",
         intercepts=bool(policy.intercept),
         trace=trace_of(settings),
         snippet=bool(policy.snippet or policy.common_snippet),
+        quiet=not policy.access_log,
     )
     asked = guards.asked.target if guards.asked else None
     target = copied.target if copied else None
