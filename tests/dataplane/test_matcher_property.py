@@ -17,6 +17,7 @@ from dataplane import Answer, Nginx, Plane, Server, backend, host, route, runnin
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 from tidegate.model import Host, Labels, Match, Redirect, Route
+from tidegate.report.matching import FoundRoute, find_host, find_route, normalize
 
 BACKEND = "ns/echo:80"
 
@@ -254,6 +255,28 @@ def test_matcher_agrees_with_the_reference(plane: Plane, case: tuple[dict[str, H
         wanted = expected(hosts, name, path)
         event("moved" if wanted.moved else "route" if wanted.route is not None else str(wanted.status))
         assert outcome(answer) == wanted, (name, path)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(case=cases())
+def test_explain_finds_what_the_reference_finds(case: tuple[dict[str, Host], list[tuple[str, str]]]) -> None:
+    hosts, asked = case
+    patterned = any(one.regex for one in hosts.values())
+    for name, path in asked[:10] if patterned else asked:  # patterns are tried in a process of their own
+        assert explained(hosts, name, path) == expected(hosts, name, path), (name, path)
+
+
+def explained(hosts: dict[str, Host], name: str, path: str) -> Outcome:
+    plain = normalize(path)
+    if plain is None:
+        return Outcome(status=400)
+    found = find_host(hosts, name.split(":")[0]).routed
+    if (found is None or found.name == "_") and plain.startswith("/healthz"):
+        return Outcome(status=200)
+    one, moved = find_route(found, plain) if found else FoundRoute()
+    if one is None:
+        return Outcome(status=404)
+    return Outcome(moved=f"{plain}/".encode()) if moved else Outcome(number_of(one))
 
 
 def test_lone_prefix_of_everything_takes_every_uri(plane: Plane) -> None:
