@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
-from tidegate.control import ChangeRecord, ControlPlane
+from tidegate.control import ControlPlane
 from tidegate.findings import ObjectKey
-from tidegate.kubernetes.events import Note, Recorder
+from tidegate.kubernetes.events import Note
 from tidegate.kubernetes.status import StatusWriter
+from tidegate.report.changes import ChangeRecord
 from tidegate.report.happenings import SYNC, Happening, of_ingress
 from tidegate.resources.model import Ingress
 
 AT_ONCE = 100  # Ingresses that are looked at without letting others have a turn
+
+
+class Notes(Protocol):
+    """Who takes what is told of objects: the cluster, or the memory of a program that has none."""
+
+    def note(self, *notes: Note) -> None: ...
+
+    def withdraw(self, *notes: Note) -> None: ...
 
 
 class Reporter:
@@ -19,7 +29,7 @@ class Reporter:
 
     def __init__(
         self,
-        recorder: Recorder,
+        recorder: Notes,
         status: StatusWriter | None,
         pod: ObjectKey,
         configmaps: frozenset[ObjectKey],

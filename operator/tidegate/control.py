@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import bisect
 import contextlib
 import dataclasses
 import gc
@@ -26,15 +25,18 @@ from tidegate.apply.applier import Applied, Applier, Refused
 from tidegate.apply.dataplane import DataPlaneError
 from tidegate.apply.files import DigestFiles
 from tidegate.apply.records import Record, backend_record, certificate_record, globals_record, host_record
+from tidegate.apply.revisions import Revisions
 from tidegate.dns import Resolver
 from tidegate.fetches import Fetcher
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.model import CATCH_ALL, CertificateInfo, is_pattern
 from tidegate.render.listeners import is_wildcard
 from tidegate.render.runtime import PEM_FOLDER, MetricSettings, Runtime
-from tidegate.report.expiry import Expiry
+from tidegate.report.changes import ChangeRecord, News, Step
+from tidegate.report.looplag import LoopLag
 from tidegate.report.metrics import RequestMetrics
 from tidegate.report.otlp import Collector, SpanExporter
+from tidegate.report.validity import Validity
 from tidegate.resources.changes import Fetched, Resolution, SourceUpdate
 from tidegate.resources.model import Ingress
 from tidegate.settings import configmap as cm
@@ -53,51 +55,8 @@ T = TypeVar("T")
 
 INLINE = 50  # changes that are translated without leaving the event loop: a few milliseconds
 WATCH_AGENT = 0.5
-LOOK_AT_CERTIFICATES = 600.0  # seconds after which their validity is looked at again
 FIRST_ANSWERS = 3.0  # seconds that the first state waits for DNS
 CHANGES_KEPT = 200
-
-
-class ChangeRecord(msgspec.Struct, frozen=True):
-    """One line of what happened: when (seconds since the epoch), what changed, how it was applied."""
-
-    when: float
-    revision: int
-    what: str
-    records: int
-    reloaded: bool
-    seconds: float
-
-
-class LoopLag:
-    """How late the event loop was, seconds, counted by upper bounds; the last count is of what is beyond them."""
-
-    BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(self.BOUNDS) + 1)
-        self.total = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.counts[bisect.bisect_left(self.BOUNDS, seconds)] += 1
-        self.total += max(0.0, seconds)
-
-
-class News(msgspec.Struct):
-    """What happened since it was last asked for: for whoever tells the cluster."""
-
-    judged: set[ObjectKey] = msgspec.field(default_factory=set)  # Ingresses of which there may be something new to say
-    configmaps: set[ObjectKey] = msgspec.field(default_factory=set)
-    refusals: list[str] = msgspec.field(default_factory=list)  # what NGINX said of configurations that it did not take
-
-
-class _Step(msgspec.Struct, frozen=True):
-    """What a revision brings, for the moment when it runs. `served`: generations, None for what is not served."""
-
-    revision: int
-    what: str
-    served: dict[ObjectKey, int | None]
-    accepted: dict[ObjectKey, Ingress | None]
 
 
 class ControlPlane:
@@ -126,18 +85,16 @@ class ControlPlane:
         self.translator = Translator(self.options, self._accepted.load())
         fallback = self.translator.globals  # of an empty ConfigMap
         self.lock = asyncio.Lock()
+        self._validity = Validity(self.translator, self.lock, lambda: self._told.put_nowait(None))
         self.revision = 0
+        self.revisions = Revisions()  # there before anybody can say which one runs
         self.ready = asyncio.Event()
         self.source_findings: tuple[Finding, ...] = ()
         self.refusals: dict[str, Finding] = {}
-        self._expiry, self._expiry_findings = Expiry(), tuple[Finding, ...]()
-        self._certificates_changed: set[str] | None = None  # hosts; None: any may have
-        self._look_at_certificates = asyncio.Event()
         self.changes: deque[ChangeRecord] = deque(maxlen=CHANGES_KEPT)
         self.served_generation: dict[ObjectKey, int] = {}
         metrics = runtime.metrics or MetricSettings()
         self.request_metrics = RequestMetrics(metrics, constant_labels(options), self._is_live)
-        self.longest_hold = 0.0
         self.loop_lag = LoopLag()
         self.started = time.time()
         self.agent: AgentHandle | None = None
@@ -153,7 +110,7 @@ class ControlPlane:
         ] = []  # what came while something else was awaited
         self._own_certificate: CertificateInfo | None = None
         self._unwritten: dict[ObjectKey, Ingress | None] = {}
-        self._unconfirmed: deque[_Step] = deque()
+        self._unconfirmed: deque[Step] = deque()
         self._told: asyncio.Queue[ChangeRecord | None] = asyncio.Queue()
         self._answered = 0
         self._news = News()
@@ -172,6 +129,7 @@ class ControlPlane:
             self.runtime,
             client,
             self._fallback,
+            self.revisions,
             on_applied=self._on_applied,
             on_refused=self._updates.put_nowait,
         )
@@ -184,8 +142,8 @@ class ControlPlane:
                 group.create_task(self._tell())
                 group.create_task(self._drain_metrics())
                 group.create_task(SpanExporter(self._collector, self._spans).run())
-                group.create_task(self._watch_loop())
-                group.create_task(self._watch_certificates())
+                group.create_task(self.loop_lag.watch())
+                group.create_task(self._validity.watch())
         finally:
             await self._resolver.close()
             await self._fetcher.close()
@@ -334,7 +292,7 @@ class ControlPlane:
             if view is None:
                 self.request_metrics.drop_ingress(key.namespace, key.name)
         what = "start" if first else _summary(touched)
-        self._unconfirmed.append(_Step(self.revision, what, served, delta.accepted))
+        self._unconfirmed.append(Step(self.revision, what, served, delta.accepted))
         policies, users = self.translator.policies()
         servers, streams = self.translator.servers(), self.translator.streams
         self.applier.want(
@@ -352,11 +310,9 @@ class ControlPlane:
         self._resolver.want(self.translator.dns_names())
         self._fetch()
         if delta.globals_changed or first:
-            self._certificates_changed = None
-        elif self._certificates_changed is not None:
-            self._certificates_changed |= delta.certificates.keys()
-        if delta.certificates or delta.globals_changed or first:
-            self._look_at_certificates.set()
+            self._validity.look_at_all()
+        elif delta.certificates:
+            self._validity.look_at(delta.certificates.keys())
 
     def _fetch(self) -> None:
         """Ask for what certificates need now; what no longer one needs is forgotten."""
@@ -385,32 +341,7 @@ class ControlPlane:
     @property
     def own_findings(self) -> tuple[Finding, ...]:
         """What neither the source nor the translator can know."""
-        return (*self.refusals.values(), *self._expiry_findings)
-
-    async def _watch_certificates(self) -> None:
-        """Tell which certificates are not valid now, or soon no longer: of all now and then, else of changed ones."""
-        while True:
-            try:
-                await asyncio.wait_for(self._look_at_certificates.wait(), LOOK_AT_CERTIFICATES)
-            except TimeoutError:
-                self._certificates_changed = None
-            async with self.lock:
-                self._look_at_certificates.clear()
-                changed, self._certificates_changed = self._certificates_changed, set()
-                found = await self._offload(len(changed) if changed is not None else INLINE + 1, self._look, changed)
-            if found != self._expiry_findings:
-                for item in sorted(set(found) - set(self._expiry_findings)):
-                    log.warning("%s: %s", item.object, item.message)
-                self._expiry_findings = found
-                self._told.put_nowait(None)
-
-    def _look(self, hosts: set[str] | None) -> tuple[Finding, ...]:
-        now = time.time()
-        if hosts is None:
-            self._expiry = Expiry()
-            hosts = {host for host, _ in self.translator.certificate_infos}
-        self._expiry.look({host: self.translator.certificates_of(host) for host in hosts}, now)
-        return self._expiry.findings(now)
+        return (*self.refusals.values(), *self._validity.findings)
 
     def _is_live(self, namespace: str, name: str) -> bool:
         return ObjectKey("Ingress", namespace, name) in self.translator.views
@@ -535,16 +466,6 @@ class ControlPlane:
                 except (ValueError, struct.error):
                     log.warning("a block of metrics was not understood", exc_info=True)
                 await asyncio.sleep(0)
-
-    async def _watch_loop(self) -> None:
-        """How long the event loop was held at the worst."""
-        loop = asyncio.get_running_loop()
-        while True:
-            before = loop.time()
-            await asyncio.sleep(0.02)
-            late = loop.time() - before - 0.02
-            self.longest_hold = max(self.longest_hold, late)
-            self.loop_lag.add(late)
 
 
 def constant_labels(options: Options) -> dict[str, str]:

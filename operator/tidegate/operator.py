@@ -19,7 +19,7 @@ from tidegate.admission.judge import Judge
 from tidegate.admission.metrics import admission_families
 from tidegate.admission.server import AdmissionServer
 from tidegate.cluster import Reporter
-from tidegate.control import ChangeRecord, ControlPlane
+from tidegate.control import ControlPlane
 from tidegate.endpointpools.cluster import ClusterEye, ClusterWriter
 from tidegate.endpointpools.controller import EndpointPools
 from tidegate.endpointpools.guard import Guard, IPNetwork
@@ -33,6 +33,7 @@ from tidegate.kubernetes.events import Note, Recorder
 from tidegate.kubernetes.leader import Election, Role
 from tidegate.kubernetes.status import StatusWriter
 from tidegate.kubernetes.topology import zone_of
+from tidegate.report.changes import ChangeRecord
 from tidegate.resources.model import Namespace
 from tidegate.sources.base import Source
 from tidegate.sources.classes import Classes

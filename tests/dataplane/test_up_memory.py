@@ -15,6 +15,7 @@ from tidegate.apply import applier as applier_module
 from tidegate.apply.applier import Applier, Refused
 from tidegate.apply.nginx import probe
 from tidegate.apply.records import Record, host_record
+from tidegate.apply.revisions import Revisions
 from tidegate.apply.rundir import prepare
 from tidegate.model import Host, Labels, Match, Route
 from tidegate.render.runtime import MIB, Runtime
@@ -100,7 +101,8 @@ async def test_what_exceeds_the_largest_memory_is_refused_and_comes_when_somethi
 
     settings = Setup().settings
     async with handle.client() as client:
-        applier = Applier(run, runtime, client, settings, on_applied=lambda _: None, on_refused=on_refused)
+        revisions = Revisions()
+        applier = Applier(run, runtime, client, settings, revisions, on_applied=lambda _: None, on_refused=on_refused)
         running_task = asyncio.create_task(applier.run())
         try:
 
@@ -108,15 +110,15 @@ async def test_what_exceeds_the_largest_memory_is_refused_and_comes_when_somethi
                 applier.want(records, settings, {}, {}, revision)
 
             want(1, *(big(f"first{number}.test") for number in range(60)))
-            assert await applier.revisions.wait(1, 30)
+            assert await revisions.wait(1, 30)
             want(2, *(big(f"second{number}.test") for number in range(120)))
             async with asyncio.timeout(30):
                 await full.wait()
             assert "full" in refused[0].memory
-            assert applier.revisions.running == 1
+            assert revisions.running == 1
             assert applier.loader.reloads == 0
             want(3, *(host_record(f"first{number}.test", None) for number in range(60)))
-            assert await applier.revisions.wait(3, 30)
+            assert await revisions.wait(3, 30)
             assert len(refused) == 1
         finally:
             running_task.cancel()

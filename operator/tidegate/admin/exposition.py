@@ -17,8 +17,9 @@ from tidegate import __version__
 from tidegate.agent.client import AgentError
 from tidegate.agent.protocol import ProcessUsage
 from tidegate.apply.dataplane import DataPlaneError, ZoneFill
-from tidegate.control import ControlPlane, LoopLag, constant_labels
+from tidegate.control import ControlPlane, constant_labels
 from tidegate.model import CertificateInfo
+from tidegate.report.looplag import LoopLag
 from tidegate.report.states import State, ingress_states
 
 PREFIX = "nginx_ingress_controller_"
@@ -183,12 +184,12 @@ def _own(control: ControlPlane) -> list[Metric]:
     return [
         family,
         found,
-        _gauge("tidegate_revision_wanted", "The revision wanted", {}, applier.revisions.wanted if applier else 0),
-        _gauge("tidegate_revision_running", "The revision running", {}, applier.revisions.running if applier else 0),
+        _gauge("tidegate_revision_wanted", "The revision wanted", {}, control.revisions.wanted),
+        _gauge("tidegate_revision_running", "The revision running", {}, control.revisions.running),
         _gauge("tidegate_data_capacity_bytes", "Shared memory for routes", {}, capacity),
         _gauge("tidegate_data_free_bytes", "Free shared memory for routes", {}, free),
         _loop_lag(control.loop_lag),
-        _gauge("tidegate_loop_hold_seconds_max", "The longest hold of the event loop", {}, control.longest_hold),
+        _gauge("tidegate_loop_hold_seconds_max", "The longest hold of the event loop", {}, control.loop_lag.longest),
         _untyped_counter("tidegate_metrics_overflow_total", "Label sets that were merged", {}, overflow),
     ]
 

@@ -19,11 +19,31 @@ from tidegate.endpointpools.shown import pool_row
 from tidegate.findings import Severity
 from tidegate.model import Host, Policy
 from tidegate.report.endpoints import count_endpoints, endpoint_rows
+from tidegate.report.events import KeptEvents
 from tidegate.report.explain import explain
 from tidegate.report.states import ingress_states
 
 WAIT_DEFAULT = 30.0
 WAIT_MOST = 600.0
+PATHS = frozenset(
+    {"/livez", "/readyz", "/metrics", "/check_endpoint"}
+    | {
+        f"/api/v1/{name}"
+        for name in (
+            "ingresses",
+            "routes",
+            "backends",
+            "endpointpools",
+            "certificates",
+            "policies",
+            "findings",
+            "changes",
+            "explain",
+            "status",
+        )
+    }
+)
+"""What is answered besides health, whose path is the user's to choose."""
 
 
 class PortBusyError(Exception):
@@ -36,6 +56,14 @@ def _json(value: Any, status: int = 200) -> web.Response:
 
 def _refuse(message: str) -> web.Response:
     return _json({"error": message}, 400)
+
+
+def _seconds(text: str | float) -> float:
+    """Raises ValueError for what is no time to wait."""
+    seconds = float(text)
+    if not seconds >= 0:  # also what is not a number
+        raise ValueError(text)
+    return min(seconds, WAIT_MOST)
 
 
 class AdminServer:
@@ -51,29 +79,32 @@ class AdminServer:
         leads: Callable[[], bool] = lambda: True,
         more: More | None = None,
         pools: EndpointPools | None = None,
+        events: KeptEvents | None = None,
     ) -> None:
         self._control, self._host, self._port, self._leads, self._more = control, host, port, leads, more
-        self._pools = pools
+        self._pools, self._events = pools, events
         self._runner: web.AppRunner | None = None
         self.app = web.Application()
-        routes: list[tuple[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]] = [
-            (health_path, self._healthz),
-            ("/livez", self._livez),
-            ("/readyz", self._readyz),
-            ("/metrics", self._metrics),
-            ("/check_endpoint", self._check_endpoint),
-            ("/api/v1/ingresses", self._ingresses),
-            ("/api/v1/routes", self._routes),
-            ("/api/v1/backends", self._backends),
-            ("/api/v1/endpointpools", self._endpoint_pools),
-            ("/api/v1/certificates", self._certificates),
-            ("/api/v1/policies", self._policies),
-            ("/api/v1/findings", self._findings),
-            ("/api/v1/changes", self._changes),
-            ("/api/v1/explain", self._explain),
-            ("/api/v1/status", self._status),
-        ]
-        for path, handler in routes:
+        routes: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {
+            "/": self._index,
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics,
+            "/check_endpoint": self._check_endpoint,
+            "/api/v1/ingresses": self._ingresses,
+            "/api/v1/routes": self._routes,
+            "/api/v1/backends": self._backends,
+            "/api/v1/endpointpools": self._endpoint_pools,
+            "/api/v1/certificates": self._certificates,
+            "/api/v1/policies": self._policies,
+            "/api/v1/findings": self._findings,
+            "/api/v1/changes": self._changes,
+            "/api/v1/events": self._kept_events,
+            "/api/v1/explain": self._explain,
+            "/api/v1/status": self._status,
+        }
+        routes[health_path] = self._healthz  # whatever else would be there: that is what was asked for
+        for path, handler in routes.items():
             self.app.router.add_get(path, handler)
 
     async def start(self) -> None:
@@ -92,6 +123,13 @@ class AdminServer:
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def _index(self, request: web.Request) -> web.Response:
+        """Where everything is, for a person who looks in."""
+        paths = sorted({resource.canonical for resource in self.app.router.resources()} - {"/"})
+        rows = "".join(f'<li><a href="{path}">{path}</a></li>' for path in paths)
+        text = f"<!doctype html><title>Tidegate</title><h1>Tidegate {__version__}</h1><ul>{rows}</ul>\n"
+        return web.Response(text=text, content_type="text/html")
 
     # -- health -------------------------------------------------------------------------------------------------------
 
@@ -147,8 +185,8 @@ class AdminServer:
 
     async def _ingresses(self, request: web.Request) -> web.Response:
         control = self._control
-        revision = control.applier.revisions.running if control.applier else 0
-        return await self._answer(lambda: ingress_states(control.translator, control.served_generation, revision))
+        running = control.revisions.running
+        return await self._answer(lambda: ingress_states(control.translator, control.served_generation, running))
 
     async def _routes(self, request: web.Request) -> web.Response:
         wanted = request.query.get("host")
@@ -193,27 +231,30 @@ class AdminServer:
     async def _changes(self, request: web.Request) -> web.Response:
         return _json(list(self._control.changes))
 
+    async def _kept_events(self, request: web.Request) -> web.Response:
+        """Where there is a cluster, it has them."""
+        return _json(self._events.rows() if self._events else [])
+
     async def _explain(self, request: web.Request) -> web.Response:
         url = request.query.get("url")
         if not url:
             return _refuse("the parameter url is missing")
         async with self._control.lock:
             try:
-                return _json(explain(self._control.translator, url))
+                return _json(await asyncio.to_thread(explain, self._control.translator, url))
             except ValueError as error:
                 return _refuse(str(error))
 
     async def _status(self, request: web.Request) -> web.Response:
         control = self._control
-        applier = control.applier
         status = 200
         if "wait" in request.query:
             try:
                 wanted = int(request.query["wait"])
-                timeout = min(float(request.query.get("timeout", WAIT_DEFAULT)), WAIT_MOST)
+                timeout = _seconds(request.query.get("timeout", WAIT_DEFAULT))
             except ValueError:
                 return _refuse("wait is a revision number and timeout a number of seconds")
-            if applier is None or not await applier.revisions.wait(wanted, timeout):
+            if not await control.revisions.wait(wanted, timeout):
                 status = 504
         return _json(await self._describe(), status)
 
@@ -225,15 +266,15 @@ class AdminServer:
         return {
             "version": __version__,
             "revision": {
-                "wanted": applier.revisions.wanted if applier else 0,
-                "running": applier.revisions.running if applier else 0,
+                "wanted": control.revisions.wanted,
+                "running": control.revisions.running,
             },
             "reloads": applier.loader.reloads if applier else 0,
             "leader": self._leads(),
             "counts": counts,
             "nginx": ".".join(map(str, control.runtime.features.version)),
             "uptime": round(time.time() - control.started, 3),
-            "longestHoldSeconds": round(control.longest_hold, 4),
+            "longestHoldSeconds": round(control.loop_lag.longest, 4),
             "memory": {"capacity": capacity, "free": free},
         }
 

@@ -72,6 +72,7 @@ class Applier:
         runtime: Runtime,
         agent: AgentClient,
         fallback: Globals,
+        revisions: Revisions,
         *,
         on_applied: Callable[[Applied], None],
         on_refused: Callable[[Refused], None],
@@ -80,7 +81,7 @@ class Applier:
         self._agent = agent
         self.loader = Loader(run_dir, runtime, agent, fallback)
         self._pusher = Pusher(run_dir)
-        self.revisions = Revisions()
+        self.revisions = revisions
         self._on_applied, self._on_refused = on_applied, on_refused
         self._pending: dict[str, _Pending] = {}
         self._wanted: dict[str, Record] = {}

@@ -126,11 +126,15 @@ class Lock:
             self._file = None
 
     def holder(self) -> int | None:
-        """The process that has it, or None."""
+        """The process that has it, or None. Raises RunDirectoryError."""
         try:
             file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise RunDirectoryError(
+                f"the run directory {self._run_dir} cannot be used: {error.strerror or error}"
+            ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tidegate.cli.common import STYLES, err
-from tidegate.control import ChangeRecord, ControlPlane
+from tidegate.control import ControlPlane
 from tidegate.findings import Finding, Severity
 from tidegate.model import Route
+from tidegate.report.changes import ChangeRecord
 
 ROUTES_SHOWN = 20
 FINDINGS_SHOWN = 20
@@ -79,10 +80,9 @@ class Progress:
         fresh = sorted(item for item in current - self._shown if item.severity is not Severity.INFO)
         for item in fresh[:FINDINGS_SHOWN]:
             place = f" ({item.place})" if item.place else ""
+            field = f"{item.field}: " if item.field else ""
             level = logging.ERROR if item.severity is Severity.ERROR else logging.WARNING
-            self.line(
-                f"{item.severity}: {item.object}: {item.field}: {item.message}{place}", STYLES[item.severity], level
-            )
+            self.line(f"{item.severity}: {item.object}: {field}{item.message}{place}", STYLES[item.severity], level)
         if len(fresh) > FINDINGS_SHOWN:
             self.line(f"and {len(fresh) - FINDINGS_SHOWN} more findings: {self._admin}/api/v1/findings")
         self._shown = current
