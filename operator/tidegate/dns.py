@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -37,10 +38,15 @@ class Found(NamedTuple):
 def parse_server(text: str) -> tuple[str, int]:
     """`ADDRESS[:PORT]`, an IPv6 address with a port in brackets. Raises ValueError."""
     address, _, port = text.rpartition(":") if text.count(":") == 1 or "]:" in text else (text, "", "53")
-    number = int(port)
+    address = address.strip("[]")
+    try:
+        ipaddress.ip_address(address)
+        number = int(port)
+    except ValueError:
+        raise ValueError(f"found {text!r}, allowed: an IP address, or ADDRESS:PORT") from None
     if not 0 < number < 65536:
         raise ValueError(f"found port {number}, allowed: 1 to 65535")
-    return address.strip("[]"), number
+    return address, number
 
 
 class Resolver:

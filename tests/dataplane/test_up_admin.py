@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -61,6 +62,13 @@ def test_health_and_readiness(up: Up) -> None:
     assert up.ask_admin("/healthz")[0] == 200
     assert up.ask_admin("/readyz")[0] == 200
     assert up.ask_admin("/no-such-path")[0] == 404
+
+
+def test_a_person_who_looks_in_finds_every_path(up: Up) -> None:
+    status, body = up.ask_admin("/")
+    paths = re.findall(r'href="([^"]+)"', body.decode())
+    assert (status, {"/metrics", "/healthz", "/api/v1/routes", "/api/v1/status"} <= {*paths}) == (200, True)
+    assert {up.ask_admin(path)[0] for path in paths if not path.endswith(("explain", "check_endpoint"))} == {200}
 
 
 def test_ingresses_say_what_became_of_them(up: Up) -> None:
@@ -250,6 +258,22 @@ def test_check_endpoint(up: Up, query: str, answer: tuple[str, bool, int, int]) 
 def test_check_endpoint_needs_a_service(up: Up) -> None:
     assert error(up, "/check_endpoint")[0] == 400
     assert error(up, "/check_endpoint?namespace=default")[0] == 400
+
+
+def test_events_are_kept_in_memory(up: Up) -> None:
+    def told(name: str) -> dict[str, dict[str, Any]]:
+        return {row["reason"]: row for row in up.api("events") if (row["kind"], row["name"]) == ("Ingress", name)}
+
+    until(lambda: "Degraded" in told("degraded") and "Rejected" in told("rejected"))
+    row = told("degraded")["Degraded"]
+    keys = {"kind", "namespace", "name", "type", "reason", "message", "count", "firstTimestamp", "lastTimestamp"}
+    assert (row.keys(), row["type"], row["namespace"], row["count"]) == (keys, "Warning", "default", 1)
+    up.apply("told", ingress("told", "told.test"))
+    until(lambda: {"Sync", "Applied"} <= told("told").keys())
+    assert told("told")["Applied"]["message"] == "generation 1 is in force"
+    up.apply("told", ingress("told", "told.test", "/x", proxy_read_timeout="soon"))
+    until(lambda: "Degraded" in told("told"))
+    assert told("told")["Sync"]["count"] == 2
 
 
 # -- metrics -----------------------------------------------------------------------------------------------------------

@@ -82,12 +82,12 @@ def test_a_failed_start_over_a_running_nginx_leaves_it_serving() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["/nonexistent/folder"], "there is no folder /nonexistent/folder"),
+        (["/nonexistent/folder"], "the folder of manifests /nonexistent/folder does not exist"),
         ([], "a folder of manifests is missing"),
         (["/tmp", "--host-ownership", "nobody"], "--host-ownership"),
         (["/tmp", "--configmap", "settings"], "--configmap"),
         (["/tmp", "--resolver", "127.0.0.1:x"], "--resolver"),
-        (["/tmp", "--http-port", "99999"], "99999"),
+        (["/tmp", "--http-port", "99999"], "--http-port"),
         (["/tmp", "--log-format", "xml"], "--log-format"),
     ],
 )

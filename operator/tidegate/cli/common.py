@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,7 @@ from tidegate.endpointpools.static import with_pools
 from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.report.metrics import NAMES, PREFIX
 from tidegate.resources.changes import SourceUpdate
+from tidegate.resources.labels import Selector, parse_selector
 from tidegate.sources.directory import MissingFolderError, load_once, load_text
 from tidegate.store import Store
 from tidegate.translate.engine import Translator
@@ -57,7 +59,12 @@ UDPServices = Annotated[
 ]
 StreamPort = Annotated[
     int,
-    typer.Option("--stream-port", help="Where NGINX asks itself for the endpoints of TCP services (loopback, UDP)."),
+    typer.Option(
+        "--stream-port",
+        min=1,
+        max=65535,
+        help="Where NGINX asks itself for the endpoints of TCP services (loopback, UDP).",
+    ),
 ]
 AllowedNetworks = Annotated[
     str,
@@ -74,13 +81,17 @@ HTTP3 = Annotated[
     bool, typer.Option("--enable-http3", help="Serve HTTP/3, too, on the UDP port of the number of the HTTPS port.")
 ]
 HTTP3Port = Annotated[
-    int, typer.Option("--http3-advertised-port", help="The UDP port that clients are told; 0: as HTTPS is reached.")
+    int,
+    typer.Option(
+        "--http3-advertised-port", min=0, max=65535, help="The UDP port that clients are told; 0: as HTTPS is reached."
+    ),
 ]
 Prefix = Annotated[str, typer.Option("--annotations-prefix", help="The prefix of annotations.")]
 StatusClasses = Annotated[
     bool, typer.Option("--report-status-classes", help="Count requests by 2xx, 3xx, ... instead of by status.")
 ]
 
+HEALTH_PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
 
 err = Console(stderr=True, highlight=False)
@@ -109,6 +120,34 @@ def networks(text: str) -> tuple[IPNetwork, ...]:
         return parse_networks(part for part in text.split(",") if part.strip())
     except ValueError as error:
         fail(f"--endpoint-pool-allowed-cidrs: {error}", 2)
+
+
+def health_path(text: str) -> str:
+    """The value of `--health-check-path`; ends with a usage error for what is no path of its own."""
+    if not HEALTH_PATH.fullmatch(text):
+        fail(f"--health-check-path: found {text!r}, allowed: a path of letters, digits and . _ ~ / -", 2)
+    return text
+
+
+def selector(text: str) -> Selector | None:
+    """The value of `--watch-namespace-selector`; ends with a usage error for what is none."""
+    try:
+        return parse_selector(text) if text else None
+    except ValueError as error:
+        fail(f"--watch-namespace-selector: {error}", 2)
+
+
+def buckets(text: str, flag: str, default: tuple[float, ...]) -> tuple[float, ...]:
+    """The bounds of a histogram; ends with a usage error for what are none."""
+    if not text:
+        return default
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or list(found) != sorted(set(found)):
+        fail(f"{flag}: found {text!r}, allowed: growing numbers, separated by commas", 2)
+    return found
 
 
 def print_data(value: Any, output: Output) -> None:
@@ -187,14 +226,23 @@ def http3_port(enabled: bool, passthrough: bool, advertised: int, usual: int) ->
         return 0
     if passthrough:
         fail("--enable-http3 and --enable-ssl-passthrough exclude each other: QUIC cannot be passed through by SNI", 2)
-    if not 0 <= advertised < 65536:
-        fail(f"--http3-advertised-port: found {advertised}, allowed: 1 to 65535, or 0", 2)
     return advertised or usual
 
 
-def reserved_ports(http_port: int, https_port: int, healthz_port: int) -> dict[int, str]:
-    """The ports that no TCP or UDP service can have, and by which flag they are taken."""
-    return {healthz_port: "--healthz-port", https_port: "--https-port", http_port: "--http-port"}
+def webhook_address(place: str) -> tuple[str, int]:
+    """The value of `--validating-webhook`; ends with a usage error for what is none."""
+    host, colon, port = place.rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        fail(f"--validating-webhook: found {place!r}, allowed: HOST:PORT or :PORT", 2)
+    return host.strip("[]"), int(port)
+
+
+def reserved_ports(http_port: int, https_port: int, healthz_port: int, webhook: str = "") -> dict[int, str]:
+    """The ports that no TCP or UDP service can have, and by which flag they are taken; may end with a usage error."""
+    if http_port == https_port:
+        fail(f"--http-port and --https-port: found {http_port} for both, allowed: two different ones", 2)
+    taken = {webhook_address(webhook)[1]: "--validating-webhook"} if webhook else {}
+    return {**taken, healthz_port: "--healthz-port", https_port: "--https-port", http_port: "--http-port"}
 
 
 def options_from(

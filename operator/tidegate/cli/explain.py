@@ -15,26 +15,46 @@ from tidegate.cli.common import (
     IngressClass,
     Output,
     OutputOption,
+    Prefix,
     WithoutClass,
+    err,
     fail,
     load,
     options_from,
     out,
     print_data,
+    print_findings,
 )
+from tidegate.findings import Severity
 from tidegate.report.explain import Explanation, explain
+from tidegate.translate.options import DEFAULT_PREFIX
+
+
+class _Refusal(msgspec.Struct):
+    error: str
+
+
+class _OtherServerError(Exception):
+    """What answers is no Tidegate."""
 
 
 async def _ask(admin: str, url: str) -> Explanation:
+    """Raises ValueError for what is no URL, ClientError, TimeoutError, _OtherServerError."""
     timeout = aiohttp.ClientTimeout(total=30)
+    base = admin.rstrip("/") if "://" in admin else f"http://{admin.rstrip('/')}"
     async with (
         aiohttp.ClientSession(timeout=timeout) as session,
-        session.get(f"{admin.rstrip('/')}/api/v1/explain", params={"url": url}) as answer,
+        session.get(f"{base}/api/v1/explain", params={"url": url}) as answer,
     ):
         body = await answer.read()
-        if answer.status != 200:
-            raise ValueError(body.decode(errors="replace"))
-        return msgspec.json.decode(body, type=Explanation)
+        try:
+            if answer.status == 400:
+                raise ValueError(msgspec.json.decode(body, type=_Refusal).error)
+            if answer.status == 200:
+                return msgspec.json.decode(body, type=Explanation)
+        except msgspec.DecodeError:
+            pass
+        raise _OtherServerError(f"what answers there is another server (status {answer.status})")
 
 
 def _print(found: Explanation) -> None:
@@ -66,18 +86,25 @@ def explain_command(
     controller_class: ControllerClass = "k8s.io/ingress-nginx",
     watch_ingress_without_class: WithoutClass = False,
     configmap: ConfigMapName = "",
+    annotations_prefix: Prefix = DEFAULT_PREFIX,
 ) -> None:
     """Show which host, path, Ingress, policy and endpoints answer a URL, and where each setting comes from."""
     try:
         if directory:
-            options = options_from(ingress_class, controller_class, watch_ingress_without_class, configmap)
-            translator, _ = load(directory, options)
+            options = options_from(
+                ingress_class, controller_class, watch_ingress_without_class, configmap, annotations_prefix
+            )
+            translator, findings = load(directory, options)
             found = explain(translator, url)
+            errors = tuple(item for item in findings if item.severity is Severity.ERROR)
+            print_findings(errors, Output.TABLE, err)
         else:
             found = asyncio.run(_ask(admin, url))
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+        fail(f"--admin: found {admin!r}, allowed: HOST:PORT, or http(s)://HOST:PORT", 2)
     except ValueError as error:
         fail(str(error), 2)
-    except (aiohttp.ClientError, TimeoutError) as error:
+    except (aiohttp.ClientError, TimeoutError, _OtherServerError) as error:
         fail(f"no Tidegate answers at {admin}: {error}")
     if output is Output.TABLE:
         _print(found)

@@ -7,7 +7,7 @@ with a word of why; flags that ask for what Tidegate does not do end the program
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from typer.core import TyperCommand
 
@@ -73,8 +73,41 @@ REFUSED: dict[str, str] = {
 VERBOSITY = re.compile(r"-v=?(\d+)")
 
 
+NO_CLUSTER = "there is no cluster"
+OF_A_CLUSTER: dict[str, str] = dict.fromkeys(
+    (
+        "kubeconfig",
+        "apiserver-host",
+        "certificate-authority",
+        "sync-period",
+        "publish-status-address",
+        "status-update-interval",
+        "election-id",
+        "election-ttl",
+        "validating-webhook-secret",
+        "validating-webhook-service",
+        "validating-webhook-configuration",
+    ),
+    NO_CLUSTER,
+)
+SWITCHES_OF_A_CLUSTER: dict[str, str] = dict.fromkeys(
+    (
+        "update-status",
+        "update-status-on-shutdown",
+        "report-node-internal-ip-address",
+        "disable-leader-election",
+        "disable-sync-events",
+    ),
+    NO_CLUSTER,
+)
+"""What only `run` has a use for; `up` takes it, so that the arguments of a manifest work there as well."""
+
+
 class GoCommand(TyperCommand):
     """A command whose arguments are translated before they are parsed."""
+
+    without_effect: ClassVar[dict[str, str]] = WITHOUT_EFFECT
+    switches_without_effect: ClassVar[dict[str, str]] = SWITCHES_WITHOUT_EFFECT
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, self._translated(args))
@@ -93,12 +126,12 @@ class GoCommand(TyperCommand):
             plain = name.removeprefix("--") if name.startswith("--") else ""
             if match := VERBOSITY.fullmatch(word):
                 found += ["--v", match[1]]
-            elif plain in SWITCHES_WITHOUT_EFFECT:
-                _tell(name, SWITCHES_WITHOUT_EFFECT[plain])
-            elif plain in WITHOUT_EFFECT or plain in REFUSED:
+            elif (switch := plain.removeprefix("no-")) in self.switches_without_effect:
+                _tell(name, self.switches_without_effect[switch])
+            elif plain in self.without_effect or plain in REFUSED:
                 given = value if equals else next(rest, "")
-                if plain in WITHOUT_EFFECT:
-                    _tell(name, WITHOUT_EFFECT[plain])
+                if plain in self.without_effect:
+                    _tell(name, self.without_effect[plain])
                 elif given not in ("", "0"):
                     fail(f"{name}: {REFUSED[plain]}", 2)
             elif equals and name in switches and value in TRUE | FALSE:
@@ -107,6 +140,13 @@ class GoCommand(TyperCommand):
             else:
                 found.append(word)
         return found
+
+
+class FolderCommand(GoCommand):
+    """The same without a cluster."""
+
+    without_effect: ClassVar[dict[str, str]] = {**WITHOUT_EFFECT, **OF_A_CLUSTER}
+    switches_without_effect: ClassVar[dict[str, str]] = {**SWITCHES_WITHOUT_EFFECT, **SWITCHES_OF_A_CLUSTER}
 
 
 def _tell(flag: str, reason: str) -> None:

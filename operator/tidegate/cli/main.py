@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from tidegate.cli import agent, check, explain, render, run, support, up, version
-from tidegate.cli.goflags import GoCommand
+from tidegate.cli.goflags import FolderCommand, GoCommand
 
 app = typer.Typer(
     name="tidegate",
@@ -16,7 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run", cls=GoCommand)(run.run)
-app.command("up", cls=GoCommand)(up.up)
+app.command("up", cls=FolderCommand)(up.up)
 app.command("render")(render.render_command)
 app.command("check")(check.check)
 app.command("explain")(explain.explain_command)

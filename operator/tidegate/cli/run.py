@@ -35,13 +35,17 @@ from tidegate.cli.common import (
     TCPServices,
     UDPServices,
     WithoutClass,
+    buckets,
     excluded_metrics,
     fail,
+    health_path,
     http3_port,
     networks,
     out,
     reference,
     reserved_ports,
+    selector,
+    webhook_address,
 )
 from tidegate.cli.options import (
     ChainCompletion,
@@ -55,19 +59,27 @@ from tidegate.cli.options import (
     HostOwnership,
     HTTPPort,
     HTTPSPort,
+    LengthBuckets,
     MaxSeries,
+    NamespaceSelector,
     NginxBinary,
     NoCatchAll,
     NoExternalName,
     PerHost,
     PerUndefinedHost,
+    PostShutdownGrace,
     PublishService,
     Resolvers,
     RunDir,
-    UpdateStatus,
+    ShutdownGrace,
+    SizeBuckets,
+    TimeBuckets,
     Validation,
     Verbosity,
     WatchNamespace,
+    Webhook,
+    WebhookCertificate,
+    WebhookKey,
     Workers,
 )
 from tidegate.cli.progress import Progress
@@ -80,7 +92,6 @@ from tidegate.kubernetes.client import Access
 from tidegate.logs import LogFormat, configure
 from tidegate.operator import Operator, OperatorOptions, PoolOptions, WebhookOptions
 from tidegate.render.runtime import MetricSettings
-from tidegate.resources.labels import Selector, parse_selector
 from tidegate.translate.options import DEFAULT_PREFIX, Options
 
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
@@ -97,25 +108,6 @@ def seconds(text: str, flag: str) -> float:
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(rest or 0)
 
 
-def buckets(text: str, flag: str, default: tuple[float, ...]) -> tuple[float, ...]:
-    if not text:
-        return default
-    try:
-        found = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        found = ()
-    if not found or list(found) != sorted(set(found)):
-        fail(f"{flag}: found {text!r}, allowed: growing numbers, separated by commas", 2)
-    return found
-
-
-def _selector(text: str) -> Selector | None:
-    try:
-        return parse_selector(text) if text else None
-    except ValueError as error:
-        fail(f"--watch-namespace-selector: {error}", 2)
-
-
 def _published(addresses: str, service: ObjectKey | None, pod: ObjectKey | None, *, internal: bool) -> Published:
     if addresses and service is not None:
         fail("--publish-service and --publish-status-address exclude each other", 2)
@@ -126,22 +118,14 @@ def _published(addresses: str, service: ObjectKey | None, pod: ObjectKey | None,
     )
 
 
-def _webhook_port(place: str) -> dict[int, str]:
-    port = place.rpartition(":")[2]
-    return {int(port): "--validating-webhook"} if port.isdigit() else {}
-
-
 def _webhook(
     place: str, certificate: str, key: str, secret: str, service: str, configuration: str, namespace: str
 ) -> WebhookOptions | None:
     if not place:
         return None
-    host, colon, port = place.rpartition(":")
-    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
-        fail(f"--validating-webhook: found {place!r}, allowed: HOST:PORT or :PORT", 2)
-    host = host.strip("[]")
+    host, port = webhook_address(place)
     if certificate and key:
-        return WebhookOptions(host, int(port), Path(certificate), Path(key))
+        return WebhookOptions(host, port, Path(certificate), Path(key))
     named = reference("Secret", secret, "--validating-webhook-secret")
     if named is None or not service:
         fail(
@@ -150,7 +134,7 @@ def _webhook(
             2,
         )
     names = (f"{service}.{namespace}.svc", f"{service}.{namespace}", service)
-    return WebhookOptions(host, int(port), plan=SecretPlan(named, names, configuration))
+    return WebhookOptions(host, port, plan=SecretPlan(named, names, configuration))
 
 
 def run(
@@ -162,9 +146,7 @@ def run(
         str, typer.Option("--sync-period", help="How often everything is compared with the cluster; 0: every 10m.")
     ] = "0",
     watch_namespace: WatchNamespace = "",
-    watch_namespace_selector: Annotated[
-        str, typer.Option("--watch-namespace-selector", help="Serve namespaces with these labels only.")
-    ] = "",
+    watch_namespace_selector: NamespaceSelector = "",
     # what is ours
     ingress_class: IngressClass = "nginx",
     controller_class: ControllerClass = "k8s.io/ingress-nginx",
@@ -192,11 +174,13 @@ def run(
     default_backend_service: DefaultBackendService = "",
     default_ssl_certificate: DefaultCertificate = "",
     # status
-    update_status: UpdateStatus = True,
+    update_status: Annotated[
+        bool, typer.Option("--update-status/--no-update-status", help="Write status.loadBalancer.")
+    ] = True,
     update_status_on_shutdown: Annotated[
         bool, typer.Option("--update-status-on-shutdown/--no-update-status-on-shutdown")
     ] = True,
-    status_update_interval: Annotated[int, typer.Option("--status-update-interval", help="Seconds.")] = 60,
+    status_update_interval: Annotated[int, typer.Option("--status-update-interval", min=1, help="Seconds.")] = 60,
     publish_service: PublishService = "",
     publish_status_address: Annotated[str, typer.Option("--publish-status-address", metavar="A,B")] = "",
     report_node_internal_ip_address: Annotated[bool, typer.Option("--report-node-internal-ip-address")] = False,
@@ -216,13 +200,9 @@ def run(
     healthz_host: Annotated[str, typer.Option("--healthz-host", help="The admin address; empty: all.")] = "",
     health_check_path: HealthPath = "/healthz",
     # the webhook
-    validating_webhook: Annotated[
-        str, typer.Option("--validating-webhook", metavar="[HOST]:PORT", help="Where the webhook listens; else none.")
-    ] = "",
-    validating_webhook_certificate: Annotated[
-        str, typer.Option("--validating-webhook-certificate", help="Its certificate, a file.")
-    ] = "",
-    validating_webhook_key: Annotated[str, typer.Option("--validating-webhook-key", help="The key, a file.")] = "",
+    validating_webhook: Webhook = "",
+    validating_webhook_certificate: WebhookCertificate = "",
+    validating_webhook_key: WebhookKey = "",
     validating_webhook_secret: Annotated[
         str,
         typer.Option(
@@ -240,9 +220,9 @@ def run(
     exclude_socket_metrics: ExcludedMetrics = "",
     metrics_per_host: PerHost = True,
     metrics_per_undefined_host: PerUndefinedHost = False,
-    time_buckets: Annotated[str, typer.Option("--time-buckets", metavar="S,S")] = "",
-    length_buckets: Annotated[str, typer.Option("--length-buckets", metavar="N,N")] = "",
-    size_buckets: Annotated[str, typer.Option("--size-buckets", metavar="N,N")] = "",
+    time_buckets: TimeBuckets = "",
+    length_buckets: LengthBuckets = "",
+    size_buckets: SizeBuckets = "",
     report_status_classes: StatusClasses = False,
     # the program
     nginx_binary: NginxBinary = "nginx",
@@ -252,12 +232,8 @@ def run(
     agent: AgentOption = AgentKind.OWN,
     workers: Workers = 0,
     log_format: Format = LogFormat.TEXT,
-    shutdown_grace_period: Annotated[
-        int, typer.Option("--shutdown-grace-period", help="Seconds after SIGTERM in which NGINX still serves.")
-    ] = 0,
-    post_shutdown_grace_period: Annotated[
-        int, typer.Option("--post-shutdown-grace-period", help="Seconds to wait after NGINX has ended.")
-    ] = 0,
+    shutdown_grace_period: ShutdownGrace = 0,
+    post_shutdown_grace_period: PostShutdownGrace = 0,
     verbosity: Verbosity = 0,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
@@ -285,7 +261,7 @@ def run(
         ingress_class_by_name=ingress_class_by_name,
         watch_ingress_without_class=watch_ingress_without_class,
         watch_namespace=watch_namespace,
-        namespace_selector=_selector(watch_namespace_selector),
+        namespace_selector=selector(watch_namespace_selector),
         annotations_prefix=annotations_prefix,
         geo_folder=geoip_dir,
         geo_databases=find_databases(geoip_dir),
@@ -301,7 +277,7 @@ def run(
         tcp_services=reference("ConfigMap", tcp_services_configmap, "--tcp-services-configmap"),
         udp_services=reference("ConfigMap", udp_services_configmap, "--udp-services-configmap"),
         publish_service=service,
-        reserved_ports=reserved_ports(http_port, https_port, healthz_port) | _webhook_port(validating_webhook),
+        reserved_ports=reserved_ports(http_port, https_port, healthz_port, validating_webhook),
         ssl_passthrough=enable_ssl_passthrough,
         host_ownership=ownership,
         https_port=https_port,
@@ -355,6 +331,7 @@ def run(
         ),
     )
     told_port = http3_port(enable_http3, enable_ssl_passthrough, http3_advertised_port, 443)
+    health_check_path = health_path(health_check_path)
     lock = Lock(run_dir)
 
     async def main() -> None:

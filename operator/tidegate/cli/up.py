@@ -9,10 +9,15 @@ from typing import Annotated, Literal
 import typer
 
 from tidegate.admin.server import AdminServer
+from tidegate.admission.certificate import FileKeeper
+from tidegate.admission.counts import AdmissionCounts
+from tidegate.admission.judge import Judge
+from tidegate.admission.metrics import admission_families
+from tidegate.admission.server import AdmissionServer
 from tidegate.agent.main import AgentOptions
 from tidegate.apply.geo import STANDARD_FOLDER, find_databases
 from tidegate.apply.nginx import find_binary
-from tidegate.apply.rundir import Lock, default_run_dir
+from tidegate.apply.rundir import Lock, RunDirectoryError, default_run_dir
 from tidegate.cli.common import (
     HTTP3,
     AgentKind,
@@ -31,13 +36,16 @@ from tidegate.cli.common import (
     TCPServices,
     UDPServices,
     WithoutClass,
-    err,
+    buckets,
     excluded_metrics,
     fail,
+    health_path,
     http3_port,
     networks,
     reference,
     reserved_ports,
+    selector,
+    webhook_address,
 )
 from tidegate.cli.options import (
     ChainCompletion,
@@ -51,32 +59,46 @@ from tidegate.cli.options import (
     HostOwnership,
     HTTPPort,
     HTTPSPort,
+    LengthBuckets,
     MaxSeries,
+    NamespaceSelector,
     NginxBinary,
     NoCatchAll,
     NoExternalName,
     PerHost,
     PerUndefinedHost,
+    PostShutdownGrace,
     PublishService,
     Resolvers,
     RunDir,
-    UpdateStatus,
+    ShutdownGrace,
+    SizeBuckets,
+    TimeBuckets,
     Validation,
     Verbosity,
     WatchNamespace,
+    Webhook,
+    WebhookCertificate,
+    WebhookKey,
     Workers,
 )
 from tidegate.cli.progress import Progress
-from tidegate.cli.serving import address, make_runtime, run_to_end, serve, stop_everything
+from tidegate.cli.serving import Companion, address, make_runtime, run_to_end, serve, stop_everything
+from tidegate.cluster import Reporter
 from tidegate.control import ControlPlane
 from tidegate.dns import parse_server
 from tidegate.endpointpools.source import PooledSource
+from tidegate.findings import ObjectKey
 from tidegate.logs import LogFormat, configure
 from tidegate.render.runtime import MetricSettings
-from tidegate.sources.directory import DirectorySource
+from tidegate.report.changes import ChangeRecord
+from tidegate.report.events import KeptEvents
+from tidegate.sources.directory import DirectorySource, MissingFolderError
+from tidegate.sources.reader import check_folder
 from tidegate.translate.options import DEFAULT_PREFIX, Options
 
-NO_EFFECT = "has no effect on a folder of manifests"
+PROGRAM = ObjectKey("Program", "", "tidegate")
+"""What Events are about that concern no object of the folder."""
 
 
 def up(
@@ -93,6 +115,7 @@ def up(
     ingress_class_by_name: ClassByName = False,
     watch_ingress_without_class: WithoutClass = False,
     watch_namespace: WatchNamespace = "",
+    watch_namespace_selector: NamespaceSelector = "",
     configmap: ConfigMapName = "",
     default_backend_service: DefaultBackendService = "",
     default_ssl_certificate: DefaultCertificate = "",
@@ -118,21 +141,23 @@ def up(
     exclude_socket_metrics: ExcludedMetrics = "",
     metrics_per_host: PerHost = True,
     metrics_per_undefined_host: PerUndefinedHost = False,
+    time_buckets: TimeBuckets = "",
+    length_buckets: LengthBuckets = "",
+    size_buckets: SizeBuckets = "",
     report_status_classes: StatusClasses = False,
     tcp_services_configmap: TCPServices = "",
     udp_services_configmap: UDPServices = "",
     stream_port: StreamPort = 10247,
     publish_service: PublishService = "",
-    publish_status_address: Annotated[str, typer.Option("--publish-status-address")] = "",
-    update_status: UpdateStatus = True,
-    election_id: Annotated[str, typer.Option("--election-id")] = "",
     enable_ssl_passthrough: Passthrough = False,
     enable_http3: HTTP3 = False,
     http3_advertised_port: HTTP3Port = 0,
-    validating_webhook: Annotated[str, typer.Option("--validating-webhook")] = "",
-    validating_webhook_certificate: Annotated[str, typer.Option("--validating-webhook-certificate")] = "",
-    validating_webhook_key: Annotated[str, typer.Option("--validating-webhook-key")] = "",
+    validating_webhook: Webhook = "",
+    validating_webhook_certificate: WebhookCertificate = "",
+    validating_webhook_key: WebhookKey = "",
     geoip_dir: GeoFolder = STANDARD_FOLDER,
+    shutdown_grace_period: ShutdownGrace = 0,
+    post_shutdown_grace_period: PostShutdownGrace = 0,
     log_format: Format = LogFormat.TEXT,
     verbosity: Verbosity = 0,
 ) -> None:
@@ -140,24 +165,26 @@ def up(
     configure(log_format, verbosity)
     run_dir = (run_dir or default_run_dir()).absolute()
     if stop:
-        raise typer.Exit(asyncio.run(stop_everything(run_dir, nginx_binary)))
+        try:
+            raise typer.Exit(asyncio.run(stop_everything(run_dir, nginx_binary)))
+        except RunDirectoryError as error:
+            fail(str(error))
     if folder is None:
         fail("a folder of manifests is missing", 2)
-    if not folder.is_dir():
-        fail(f"there is no folder {folder}", 2)
-    if validating_webhook or validating_webhook_certificate or validating_webhook_key:
-        fail("--validating-webhook* are not supported yet", 2)
+    try:
+        check_folder(folder)
+    except MissingFolderError as error:
+        fail(str(error), 2)
+    if validating_webhook and not (validating_webhook_certificate and validating_webhook_key):
+        fail(
+            "--validating-webhook needs --validating-webhook-certificate and --validating-webhook-key, "
+            "for there is no cluster to keep them in",
+            2,
+        )
     if enable_topology_aware_routing and not zone:
         fail("--enable-topology-aware-routing needs --zone, for no node says which it is here", 2)
     if host_ownership not in ("merge", "namespace"):
         fail(f"--host-ownership: found {host_ownership!r}, allowed: merge, namespace", 2)
-    for flag, value in (
-        ("--publish-status-address", publish_status_address),
-        ("--election-id", election_id),
-        ("--update-status", "" if update_status else "false"),
-    ):
-        if value:
-            err.print(f"note: {flag} {NO_EFFECT}", markup=False)
     ownership: Literal["merge", "namespace"] = "namespace" if host_ownership == "namespace" else "merge"
     options = Options(
         ingress_class=ingress_class,
@@ -165,6 +192,7 @@ def up(
         ingress_class_by_name=ingress_class_by_name,
         watch_ingress_without_class=watch_ingress_without_class,
         watch_namespace=watch_namespace,
+        namespace_selector=selector(watch_namespace_selector),
         annotations_prefix=annotations_prefix,
         geo_folder=geoip_dir,
         geo_databases=find_databases(geoip_dir),
@@ -179,7 +207,7 @@ def up(
         tcp_services=reference("ConfigMap", tcp_services_configmap, "--tcp-services-configmap"),
         udp_services=reference("ConfigMap", udp_services_configmap, "--udp-services-configmap"),
         publish_service=reference("Service", publish_service, "--publish-service"),
-        reserved_ports=reserved_ports(http_port, https_port, healthz_port),
+        reserved_ports=reserved_ports(http_port, https_port, healthz_port, validating_webhook),
         ssl_passthrough=enable_ssl_passthrough,
         host_ownership=ownership,
         https_port=https_port,
@@ -190,16 +218,22 @@ def up(
         servers = tuple(parse_server(text) for text in resolver or [])
     except ValueError as error:
         fail(f"--resolver: {error}", 2)
+    default = MetricSettings()
     metrics = MetricSettings(
         per_host=metrics_per_host,
         undefined_host=metrics_per_undefined_host,
         max_series=metrics_max_series,
         excluded=excluded_metrics(exclude_socket_metrics),
+        time=buckets(time_buckets, "--time-buckets", default.time),
+        length=buckets(length_buckets, "--length-buckets", default.length),
+        size=buckets(size_buckets, "--size-buckets", default.size),
         status_classes=report_status_classes,
     )
 
     allowed = networks(endpoint_pool_allowed_cidrs)
     told_port = http3_port(enable_http3, enable_ssl_passthrough, http3_advertised_port, https_port)
+    health_check_path = health_path(health_check_path)
+    webhook_host, webhook_port = webhook_address(validating_webhook) if validating_webhook else ("", 0)
     lock = Lock(run_dir)
 
     async def main() -> None:
@@ -215,7 +249,7 @@ def up(
             stream_port=stream_port,
             streams=bool(options.tcp_services or options.udp_services),
             ssl_passthrough=enable_ssl_passthrough,
-            own=(healthz_port, stream_port),
+            own=(healthz_port, stream_port, *((webhook_port,) if webhook_port else ())),
             http3_port=told_port,
         )
         progress = Progress(
@@ -226,6 +260,14 @@ def up(
         source = PooledSource.of_folder(
             DirectorySource(folder, ingress_class=ingress_class, controller_class=controller_class), allowed, servers
         )
+        events = KeptEvents()
+        settings = (options.configmap, options.tcp_services, options.udp_services)
+        reporter = Reporter(events, None, PROGRAM, frozenset(key for key in settings if key is not None))
+
+        def changed(record: ChangeRecord | None) -> None:
+            reporter.changed(record)
+            progress.changed(record)
+
         agent_options = AgentOptions(run_dir, find_binary(nginx_binary))
         control = ControlPlane(
             source,
@@ -233,11 +275,33 @@ def up(
             runtime,
             agent_options,
             dns_servers=servers,
-            on_change=progress.changed,
+            on_change=changed,
             external_agent=agent is AgentKind.EXTERNAL,
         )
         progress.control = control
-        admin = AdminServer(control, healthz_host, healthz_port, health_check_path, pools=source.pools)
-        await serve(control, admin, progress)
+        reporter.control = control
+        counts = AdmissionCounts()
+        companions: dict[str, Companion] = {"looking for what to tell": reporter.run}
+        if webhook_port:
+            keeper = FileKeeper(Path(validating_webhook_certificate), Path(validating_webhook_key))
+            judge = Judge(control.store, control.translator, options)
+            companions["the webhook"] = AdmissionServer(judge, keeper, webhook_host, webhook_port, counts).run
+        admin = AdminServer(
+            control,
+            healthz_host,
+            healthz_port,
+            health_check_path,
+            more=(lambda constant: admission_families(counts, constant)) if webhook_port else None,
+            pools=source.pools,
+            events=events,
+        )
+        await serve(
+            control,
+            admin,
+            progress,
+            companions,
+            grace=shutdown_grace_period,
+            linger=post_shutdown_grace_period,
+        )
 
     run_to_end(main, lock)

@@ -193,7 +193,7 @@ def load_once(
         return FolderReader(root, folder, time.time).initial()
     result, place = None, tree.shown(str(root))
     try:
-        result = tree.read(root)
+        result = tree.read_named(root)
         content = read_text(result[0], place) if result else FileContent()
     except (tree.TooLargeError, OSError) as error:
         content = broken(place, error)

@@ -49,6 +49,7 @@ class FolderReader:
         """The complete state. Raises MissingFolderError."""
         check_folder(self.root)
         self._rescan("", initial=True)
+        self._notice_emptiness()
         update = self._folder.settle()
         self._folder.forget_earlier_run()
         return update or SourceUpdate((), self._folder.findings)
@@ -63,6 +64,7 @@ class FolderReader:
             self._rescan("")
         for name in [name for name, until in self._emptied.items() if time.monotonic() >= until]:
             self._load(name, believe_empty=True)
+        self._notice_emptiness()
         return self._folder.settle()
 
     def next_look(self) -> float | None:
@@ -74,6 +76,12 @@ class FolderReader:
         key = ObjectKey("Folder", "", tree.shown(str(self.root)))
         finding = Finding(key, "", Severity.WARNING, subject, message, key.name) if message else None
         self._folder.notice(subject, finding)
+
+    def _notice_emptiness(self) -> None:
+        """A folder without manifests is likely another one than was meant."""
+        empty = not self.missing and not any(True for _ in self._folder.files())
+        endings = ", ".join(f"*{suffix}" for suffix in tree.SUFFIXES)
+        self.notice("NoManifests", f"nothing is served: there is no file {endings} in it" if empty else None)
 
     def _look_at(self, paths: Iterable[str]) -> None:
         folders: set[str] = set()
@@ -173,9 +181,8 @@ class FolderReader:
 
 def check_folder(root: Path) -> None:
     """Raises MissingFolderError unless `root` is a folder."""
-    if not tree.is_folder(root):
-        what = "is not a folder" if tree.exists(root) else "does not exist"
-        raise MissingFolderError(f"the folder of manifests {tree.shown(str(root))} {what}")
+    if fault := tree.why_no_folder(root):
+        raise MissingFolderError(f"the folder of manifests {tree.shown(str(root))} {fault}")
 
 
 def broken(place: str, error: tree.TooLargeError | OSError) -> FileContent:

@@ -50,6 +50,16 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def why_no_folder(path: Path) -> str:
+    """Empty for a folder."""
+    try:
+        return "" if stat.S_ISDIR(path.stat().st_mode) else "is not a folder"
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be reached: {error.strerror or error}"
+
+
 def exists(path: Path) -> bool:
     """Links that lead nowhere do not exist."""
     try:
@@ -108,6 +118,18 @@ def read(path: Path) -> tuple[bytes, Stamp] | None:
             data = file.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    if len(data) > MAX_BYTES:
+        raise TooLargeError
+    return data, stamp_of(status)
+
+
+def read_named(path: Path) -> tuple[bytes, Stamp] | None:
+    """The same of what somebody has named himself: a pipe will do, too."""
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode):
+            return read(path)
+        data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise TooLargeError
     return data, stamp_of(status)

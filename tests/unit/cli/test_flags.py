@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import typer
 from tidegate.cli import goflags
-from tidegate.cli.goflags import GoCommand
+from tidegate.cli.goflags import FolderCommand, GoCommand
 from tidegate.cli.main import app
 from typer.testing import CliRunner
 
 TABLE = [line for line in Path(__file__).with_name("flags.txt").read_text().split("\n") if line.startswith("-")]
 
 
-def options() -> set[str]:
+def options(command: str = "run") -> set[str]:
     group: Any = typer.main.get_command(app)
-    found = group.commands["run"].params
+    found = group.commands[command].params
     return {option for parameter in found for option in (*parameter.opts, *parameter.secondary_opts)}
 
 
@@ -31,6 +31,14 @@ def test_each_flag_is_known(flag: str) -> None:
     assert known or reasons, f"{flag} would be an unknown flag"
     assert not (known and reasons), f"{flag} works and has no effect"
     assert all(len(reason) > 10 for reason in reasons)
+
+
+@pytest.mark.parametrize("flag", [flag for flag in TABLE if flag != "--version"])
+def test_each_flag_is_known_without_a_cluster(flag: str) -> None:
+    plain = flag.lstrip("-")
+    tables = (FolderCommand.without_effect, FolderCommand.switches_without_effect, goflags.REFUSED)
+    known = flag in options("up")
+    assert known != any(plain in table for table in tables), flag
 
 
 @pytest.fixture

@@ -108,6 +108,16 @@ async def test_files_are_seen_when_they_come_change_and_go(tmp_path: Path) -> No
         await seen.until_value(None)
 
 
+async def test_a_folder_without_manifests_is_reported_until_it_has_one(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    async with Watcher(DirectorySource(tmp_path)) as seen:
+        assert [finding.reason for finding in seen.findings] == ["NoManifests"]
+        (tmp_path / "a.yaml").write_text(config())
+        await seen.until(lambda: not seen.findings)
+        (tmp_path / "a.yaml").unlink()
+        await seen.until(lambda: [finding.reason for finding in seen.findings] == ["NoManifests"])
+
+
 async def test_a_file_renamed_into_place_is_seen(tmp_path: Path) -> None:
     async with Watcher(DirectorySource(tmp_path)) as seen:
         (tmp_path / "a.yaml.tmp").write_text(config())
