@@ -1,11 +1,10 @@
-"""A real gRPC server and client (grpcio), without generated code: messages are bytes."""
+"""A real gRPC server and client, with the code that grpcio-tools generates from `echo.proto`."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,64 +14,74 @@ from tidegate.model import Certificate, Endpoint, KeyPair
 
 LIMIT = 20.0
 
+_messages, _services = grpc.protos_and_services("echo.proto")  # generated when this is imported
+Text, Failure = _messages.Text, _messages.Failure
+EchoStub, EchoServicer = _services.EchoStub, _services.EchoServicer
 
-class Echo:
-    """A service with a method of each kind. `cancelled` is set when a client has left `Wait`."""
+
+def text(content: bytes) -> Any:
+    return Text(content=content)
+
+
+def contents(answers: Iterable[Any]) -> list[bytes]:
+    return [answer.content for answer in answers]
+
+
+class Echo(EchoServicer):
+    """`cancelled` is set when a client has left `Wait` or `WaitTalking`; `calls` are those of `Unary`."""
 
     def __init__(self) -> None:
         self.cancelled = threading.Event()
         self.calls = 0
 
-    def unary(self, message: bytes, context: Any) -> bytes:
+    def Unary(self, request: Any, context: Any) -> Any:
         self.calls += 1
         context.send_initial_metadata((("x-early", "1"),))
         context.set_trailing_metadata((("x-late", "2"), ("x-raw-bin", b"\x00\xff")))
-        return message[::-1]
+        return text(request.content[::-1])
 
-    def describe(self, _message: bytes, context: Any) -> bytes:
-        rows = [[key, value] for key, value in context.invocation_metadata() if isinstance(value, str)]
-        return json.dumps({"metadata": rows, "left": context.time_remaining()}).encode()
+    def Describe(self, request: Any, context: Any) -> Any:
+        told = _messages.Told(seconds_left=context.time_remaining())
+        for key, value in context.invocation_metadata():
+            if isinstance(value, str):
+                told.metadata.add(name=key, value=value)
+        return told
 
-    def collect(self, messages: Iterator[bytes], _context: Any) -> bytes:
-        return b",".join(messages)
+    def Collect(self, request_iterator: Iterator[Any], context: Any) -> Any:
+        return text(b",".join(contents(request_iterator)))
 
-    def split(self, message: bytes, _context: Any) -> Iterator[bytes]:
-        yield from message.split(b",")
+    def Split(self, request: Any, context: Any) -> Iterator[Any]:
+        yield from map(text, request.content.split(b","))
 
-    def talk(self, messages: Iterator[bytes], _context: Any) -> Iterator[bytes]:
-        for message in messages:
-            yield b"heard " + message
+    def Talk(self, request_iterator: Iterator[Any], context: Any) -> Iterator[Any]:
+        for message in request_iterator:
+            yield text(b"heard " + message.content)
 
-    def fail(self, message: bytes, context: Any) -> bytes:
+    def Fail(self, request: Any, context: Any) -> Any:
         context.set_trailing_metadata((("x-why", "told"),))
-        context.abort(grpc.StatusCode[message.decode()], "as asked: ü")
-        return b""
+        context.abort(grpc.StatusCode[request.status], "as asked: ü")
 
-    def wait(self, _message: bytes, context: Any) -> bytes:
+    def FailLater(self, request_iterator: Iterator[Any], context: Any) -> Iterator[Any]:
+        yield text(next(request_iterator).content)
+        context.set_trailing_metadata((("x-why", "told"),))
+        context.abort(grpc.StatusCode.ABORTED, "enough")
+
+    def Wait(self, request: Any, context: Any) -> Any:
         context.add_callback(self.cancelled.set)
         self.cancelled.wait(LIMIT)
-        return b"late"
+        return text(b"late")
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        return grpc.method_handlers_generic_handler(
-            "t.Echo",
-            {
-                "Unary": grpc.unary_unary_rpc_method_handler(self.unary),
-                "Describe": grpc.unary_unary_rpc_method_handler(self.describe),
-                "Collect": grpc.stream_unary_rpc_method_handler(self.collect),
-                "Split": grpc.unary_stream_rpc_method_handler(self.split),
-                "Talk": grpc.stream_stream_rpc_method_handler(self.talk),
-                "Fail": grpc.unary_unary_rpc_method_handler(self.fail),
-                "Wait": grpc.unary_unary_rpc_method_handler(self.wait),
-            },
-        )
+    def WaitTalking(self, request: Any, context: Any) -> Iterator[Any]:
+        context.add_callback(self.cancelled.set)
+        yield text(b"begun")
+        self.cancelled.wait(LIMIT)
 
 
 @contextlib.contextmanager
 def grpc_server(echo: Echo, pair: KeyPair | None = None, client_authority: str | None = None) -> Iterator[Endpoint]:
     """A server of the service on a port of its own, with TLS if there is a pair."""
     server = grpc.server(ThreadPoolExecutor(8))
-    server.add_generic_rpc_handlers((echo.handler(),))
+    _services.add_EchoServicer_to_server(echo, server)
     if pair is None:
         port = server.add_insecure_port("127.0.0.1:0")
     else:
@@ -91,8 +100,8 @@ def grpc_server(echo: Echo, pair: KeyPair | None = None, client_authority: str |
 
 
 @contextlib.contextmanager
-def grpc_client(plane: Plane, name: str, *, plain: bool = False) -> Iterator[grpc.Channel]:
-    """A channel to a host of the plane, over TLS with a certificate that is pushed for it, or in clear text."""
+def grpc_client(plane: Plane, name: str, *, plain: bool = False) -> Iterator[Any]:
+    """A stub for a host of the plane, over TLS with a certificate that is pushed for it, or in clear text."""
     options = [("grpc.default_authority", name), ("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
     if plain:
         channel = grpc.insecure_channel(f"127.0.0.1:{plane.port}", options)
@@ -103,9 +112,4 @@ def grpc_client(plane: Plane, name: str, *, plain: bool = False) -> Iterator[grp
         options.append(("grpc.ssl_target_name_override", name))
         channel = grpc.secure_channel(f"127.0.0.1:{plane.tls_port}", credentials, options)
     with channel:
-        yield channel
-
-
-def unary(channel: grpc.Channel, method: str) -> Any:
-    """A callable for a unary method; so are the next ones for the streaming kinds."""
-    return channel.unary_unary(f"/t.Echo/{method}")
+        yield EchoStub(channel)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from dataplane import Plane, Server, backend, host, policy, route, running
-from grpc_peers import LIMIT, Echo, grpc_client, grpc_server, unary
+from grpc_peers import LIMIT, Echo, Text, grpc_client, grpc_server
 from tidegate.model import BackendTLS, KeyPair, Policy, Upstream
 from tidegate.render.runtime import PEM_FOLDER
 from tls_peers import pair, tls_server
@@ -212,9 +212,9 @@ def test_grpc_backend_that_demands_a_certificate_gets_it_and_is_verified(
             plane.put(
                 backend(f"ns/{label}:1", endpoint), host(name(label), route(backend=f"ns/{label}:1", policy=one.digest))
             )
-        with grpc_client(plane, name("good")) as channel:
-            assert unary(channel, "Unary")(b"ab", timeout=LIMIT) == b"ba"
+        with grpc_client(plane, name("good")) as stub:
+            assert stub.Unary(Text(content=b"ab"), timeout=LIMIT).content == b"ba"
         for label in ("nobody", "wrong"):
-            with grpc_client(plane, name(label)) as channel, pytest.raises(Exception, match="502"):
-                unary(channel, "Unary")(b"ab", timeout=LIMIT)
+            with grpc_client(plane, name(label)) as stub, pytest.raises(Exception, match="502"):
+                stub.Unary(Text(content=b"ab"), timeout=LIMIT)
     assert echo.calls == 1

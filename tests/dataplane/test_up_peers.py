@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -34,11 +35,24 @@ def settle(up: Up, **data: str) -> None:
     up.apply("start", *others, configmap(**data))
 
 
-def ask(up: Up, host: str, source: str, *headers: str) -> tuple[int, dict[str, list[str]]]:
+def in_text(source: str) -> bytes:
+    """What the PROXY protocol says in its first version."""
+    return f"PROXY TCP4 {source} 127.0.0.1 4711 80\r\n".encode()
+
+
+def in_binary(source: str) -> bytes:
+    """The same in its second version: TCP over IPv4."""
+    addresses = socket.inet_aton(source) + socket.inet_aton("127.0.0.1") + struct.pack("!HH", 4711, 80)
+    return b"\r\n\r\n\0\r\nQUIT\n" + struct.pack("!BBH", 0x21, 0x11, len(addresses)) + addresses
+
+
+def ask(
+    up: Up, host: str, source: str, *headers: str, said: Callable[[str], bytes] = in_text
+) -> tuple[int, dict[str, list[str]]]:
     """Status, and the headers that the backend saw, of a request behind a PROXY line."""
-    lines = [f"PROXY TCP4 {source} 127.0.0.1 4711 80", "GET / HTTP/1.1", f"Host: {host}", "Connection: close", *headers]
+    lines = ["GET / HTTP/1.1", f"Host: {host}", "Connection: close", *headers]
     with closing(socket.create_connection(("127.0.0.1", up.http), 20)) as sock:
-        sock.sendall("\r\n".join([*lines, "", ""]).encode())
+        sock.sendall(said(source) + "\r\n".join([*lines, "", ""]).encode())
         answer = Stream(sock)
         status = int(answer.line().split()[1])
         fields = dict(answer.fields())
@@ -73,6 +87,12 @@ def test_the_source_of_the_proxy_line_has_to_be_trusted_before_the_header_counts
     assert "x-forwarded-for-proxy-protocol" not in seen
     allowed = 200 if client == "198.51.100.1" else 403
     assert ask(up, "listed.test", source, *headers)[0] == allowed
+
+
+def test_the_second_version_of_the_proxy_protocol_is_read_too(up: Up) -> None:
+    assert ask(up, "main.test", "203.0.113.9", said=in_binary)[1]["x-real-ip"] == ["203.0.113.9"]
+    found = ask(up, "main.test", "127.0.0.50", "X-Forwarded-For: 198.51.100.1", said=in_binary)
+    assert found[1]["x-real-ip"] == ["198.51.100.1"]
 
 
 def test_limits_count_the_client_that_was_found(up: Up) -> None:

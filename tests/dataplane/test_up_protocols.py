@@ -17,7 +17,7 @@ from pathlib import Path
 import grpc
 import pytest
 from dataplane import Client, Nginx, Reply, Request, Server, self_signed, serial_of, shown, trusting_context, until
-from grpc_peers import LIMIT, Echo, grpc_server
+from grpc_peers import LIMIT, Echo, EchoStub, contents, grpc_server, text
 from streams import entries, stream_service
 from test_up_admin import secret
 from tidegate.agent.orphans import rss
@@ -130,15 +130,15 @@ def test_a_grpc_conversation_through_tls_outlives_certificates_and_reloads(start
         credentials = grpc.ssl_channel_credentials(pair.chain.encode())
         options = [("grpc.ssl_target_name_override", HOST), ("grpc.default_authority", HOST)]
         with grpc.secure_channel(f"127.0.0.1:{up.https}", credentials, options) as channel:
-            answers = channel.stream_stream("/t.Echo/Talk")(iter(said.get, None), timeout=3 * LIMIT)
+            answers = EchoStub(channel).Talk(map(text, iter(said.get, None)), timeout=3 * LIMIT)
             for word in (b"one", b"two"):
                 said.put(word)
-                assert next(answers) == b"heard " + word
+                assert next(answers).content == b"heard " + word
                 change_certificate_and_reload(up, self_signed(HOST))
             said.put(b"three")
-            assert next(answers) == b"heard three"
+            assert next(answers).content == b"heard three"
             said.put(None)
-            assert list(answers) == []
+            assert contents(answers) == []
             assert answers.code() is grpc.StatusCode.OK
 
 
