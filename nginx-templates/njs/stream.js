@@ -88,7 +88,7 @@ function mix(h) {
 const HOST = /^[a-z0-9][a-z0-9.-]{0,252}$/;
 
 function tls_file_of(s) {
-    const host = s.variables.ssl_preread_server_name.toLowerCase();
+    const host = s.variables.ssl_preread_server_name.toLowerCase().replace(/\.$/, '');
     return HOST.test(host) ? `${s.variables.tidegate_streams}/s-${host}` : '';
 }
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import datetime
+import re
 import socket
 import ssl
+import subprocess
 from collections.abc import Callable
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509 import ocsp
 from dataplane import (
     DEFAULT_POLICY,
     Plane,
@@ -19,6 +26,7 @@ from dataplane import (
     shown,
     trusting_context,
 )
+from msgspec.structs import replace
 from tidegate.model import Certificate, Globals, KeyPair
 from tidegate.render.runtime import MIB, Capacity
 
@@ -168,8 +176,94 @@ def test_unknown_name_is_rejected_where_that_is_wanted(
     plane.put(certificate(name("a"), pair))
     assert serial(plane, name("a")) == serial_of(pair)
     for other in ("unknown.test", None):
-        with pytest.raises(ssl.SSLError):
-            serial(plane, other)
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = trusting_context()
+            context.maximum_version = version
+            with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
+                serial(plane, other, context)
+
+
+def test_host_without_a_certificate_of_its_own_is_no_unknown_name(
+    new_plane: Callable[..., Plane], name: Callable[[str], str]
+) -> None:
+    plane = new_plane(settings=Globals(DEFAULT_POLICY, workers=1, ssl_reject_handshake=True))
+    plane.put(host(name("a")), host(name("*.wild")), host("_"))
+    for known in (name("a"), name("a").upper(), name("x.wild")):
+        assert subject(plane, known) == "CN=default.invalid"
+    for other in (name("b"), name("x.y.wild"), "_", None):
+        with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
+            subject(plane, other)
+
+
+# -- OCSP answers of names with two certificates ----------------------------------------------------------------------
+
+
+def with_answer(pair: KeyPair, seconds: int = 86400) -> KeyPair:
+    """The pair with an OCSP answer, good for so long, that it has signed itself."""
+    certificate = x509.load_pem_x509_certificate(pair.chain.encode())
+    key = serialization.load_pem_private_key(pair.key.encode(), None)
+    now = datetime.datetime.now(datetime.UTC)
+    end = now + datetime.timedelta(seconds=seconds)
+    answer = ocsp.OCSPResponseBuilder().add_response(
+        certificate, certificate, hashes.SHA1(), ocsp.OCSPCertStatus.GOOD, now - datetime.timedelta(2), end, None, None
+    )
+    signed = answer.responder_id(ocsp.OCSPResponderEncoding.HASH, certificate).sign(key, hashes.SHA256())
+    der = signed.public_bytes(serialization.Encoding.DER)
+    return replace(pair, staple=base64.b64encode(der).decode(), staple_until=int(end.timestamp()))
+
+
+def shown_and_stapled(plane: Plane, name: str, *options: str) -> tuple[int, int | None]:
+    """The serial numbers of the certificate that `openssl s_client` is shown, and of that which the answer is about."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{plane.tls_port}", "-servername", name, "-status"]
+    done = subprocess.run([*command, *options], input=b"", capture_output=True, timeout=20, check=False)
+    said = done.stdout.decode()
+    begin = said.index("-----BEGIN CERTIFICATE")
+    certificate = x509.load_pem_x509_certificate(said[begin:].encode())
+    about = re.search(r"OCSP Response Data:.*?Serial Number: ([0-9A-F]+)", said, re.DOTALL)
+    assert about or "OCSP response: no response sent" in said
+    return certificate.serial_number, int(about[1], 16) if about else None
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        (("-tls1_2",), "ec"),
+        (("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"), "ec"),
+        (("-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"), "rsa"),
+        (("-tls1_2", "-sigalgs", "RSA-PSS+SHA256:RSA+SHA256"), "rsa"),
+        (("-tls1_2", "-curves", "P-384"), "rsa"),
+        (("-tls1_3",), "ec"),
+        (("-tls1_3", "-sigalgs", "RSA-PSS+SHA256:RSA+SHA256"), "rsa"),
+        (("-tls1_3", "-sigalgs", "ECDSA+SHA256"), "ec"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+@pytest.mark.parametrize("order", ["rsa-first", "ec-first"])
+def test_answer_is_about_that_of_two_certificates_that_is_shown(
+    plane: Plane, name: Callable[[str], str], order: str, options: tuple[str, ...], kind: str
+) -> None:
+    pairs = {one: with_answer(self_signed(name("a"), one)) for one in ("rsa", "ec")}
+    rows = (pairs["rsa"], pairs["ec"]) if order == "rsa-first" else (pairs["ec"], pairs["rsa"])
+    plane.put(certificate(name("a"), *rows))
+    assert shown_and_stapled(plane, name("a"), *options) == (serial_of(pairs[kind]),) * 2
+
+
+def test_certificate_without_an_answer_is_shown_beside_one_that_has_one(
+    plane: Plane, name: Callable[[str], str]
+) -> None:
+    rsa, ecdsa = self_signed(name("a"), "rsa"), with_answer(self_signed(name("a")))
+    plane.put(certificate(name("a"), rsa, ecdsa))
+    assert shown_and_stapled(plane, name("a")) == (serial_of(ecdsa),) * 2
+    of_rsa = ("-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256")
+    assert shown_and_stapled(plane, name("a"), *of_rsa) == (serial_of(rsa), None)
+
+
+def test_answer_that_is_too_old_is_not_stapled(plane: Plane, name: Callable[[str], str]) -> None:
+    pairs = [with_answer(self_signed(name("a"), kind), seconds=-60) for kind in ("ec", "rsa")]
+    plane.put(certificate(name("a"), *pairs))
+    assert shown_and_stapled(plane, name("a")) == (serial_of(pairs[0]), None)
+    plane.put(certificate(name("a"), pairs[0]))
+    assert shown_and_stapled(plane, name("a")) == (serial_of(pairs[0]), None)
 
 
 def test_many_certificates_are_served_beyond_what_is_kept_parsed(

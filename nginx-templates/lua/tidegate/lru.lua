@@ -5,11 +5,13 @@ local setmetatable = setmetatable
 local _M = {}
 local meta = { __index = _M }
 
--- Rows are a ring; `ends` lies between the newest and the oldest.
-function _M.new(most)
+local function nothing() end
+
+-- Rows are a ring; `ends` lies between the newest and the oldest. `dropped` is told what a value had cost that went.
+function _M.new(most, dropped)
   local ends = {}
   ends.newer, ends.older = ends, ends
-  return setmetatable({ most = most, cost = 0, rows = {}, ends = ends }, meta)
+  return setmetatable({ most = most, cost = 0, rows = {}, ends = ends, dropped = dropped or nothing }, meta)
 end
 
 local function unlink(row)
@@ -40,6 +42,7 @@ function _M:delete(name)
     unlink(row)
     self.rows[name] = nil
     self.cost = self.cost - row.cost
+    self.dropped(row.cost)
   end
 end
 

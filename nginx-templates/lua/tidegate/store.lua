@@ -19,8 +19,14 @@ local LOG_KEPT = 512 -- transactions of which the changed keys are remembered
 local EPOCH = 2 ^ 32
 local HOST, BACKEND, CERTIFICATE = byte("h"), byte("b"), byte("c")
 
+-- The collector does not see the memory of OpenSSL's objects. It is made to work as if Lua had asked for as much anew;
+-- else thousands of certificates that nobody needs would wait for it.
+local function collect(bytes)
+  collectgarbage("step", bytes / 1024)
+end
+
 -- `certificates` are parsed ones by name; `host_changes` counts how often a host was forgotten.
-local _M = { certificates = lru.new(2 ^ 20), host_changes = 0 }
+local _M = { certificates = lru.new(2 ^ 20, collect), host_changes = 0 }
 
 local version = -1
 local hosts, backends, globals = {}, {}, nil

@@ -18,8 +18,9 @@ from tidegate.agent.client import AgentError
 from tidegate.agent.protocol import ProcessUsage
 from tidegate.apply.dataplane import DataPlaneError, ZoneFill
 from tidegate.control import ControlPlane, constant_labels
-from tidegate.model import CertificateInfo
+from tidegate.report.certificate_metrics import CertificateSamples, Row
 from tidegate.report.looplag import LoopLag
+from tidegate.report.metrics import Rows
 from tidegate.report.states import State, ingress_states
 
 PREFIX = "nginx_ingress_controller_"
@@ -82,20 +83,6 @@ def _processes(usage: ProcessUsage, constant: dict[str, str]) -> list[Metric]:
         family.add_metric(tuple(constant.values()), value)
         found.append(family)
     return found
-
-
-def _certificates(rows: tuple[tuple[str, CertificateInfo], ...], controller_class: str) -> list[Metric]:
-    names = ("namespace", "class", "host", "secret_name", "identifier")
-    expiry = GaugeMetricFamily(f"{PREFIX}ssl_expire_time_seconds", "When a certificate expires", labels=names)
-    about = ("issuer_organization", "issuer_common_name", "serial_number", "public_key_algorithm")
-    facts = GaugeMetricFamily(f"{PREFIX}ssl_certificate_info", "What a certificate is", labels=(*names, *about))
-    for host, info in rows:
-        namespace, _, secret = info.secret.partition("/")
-        serial = str(int(info.serial, 16))
-        labels = (namespace, controller_class, host, secret, f"-{serial}")
-        expiry.add_metric(labels, info.not_after)
-        facts.add_metric((*labels, info.organization, info.issuer, serial, info.algorithm), 1)
-    return [expiry, facts]
 
 
 def _controller(control: ControlPlane, constant: dict[str, str]) -> list[Metric]:
@@ -197,32 +184,45 @@ def _own(control: ControlPlane) -> list[Metric]:
 More = Callable[[dict[str, str]], list[Metric]]
 
 
-async def exposition(control: ControlPlane, more: More | None = None, *, leads: bool = True) -> bytes:
-    """All samples as they stand; made in a worker thread, for they can be many.
+class Exposition:
+    """All samples of a control plane as they stand. `more` gives further ones, from the constant labels."""
 
-    `more` gives further ones, from the constant labels. Certificates are told by the leader alone.
-    """
-    constant = constant_labels(control.options)
-    families: list[Metric] = more(constant) if more is not None else []
-    if control.applier is not None and control.ready.is_set():
-        with contextlib.suppress(DataPlaneError):
-            families += _connections(await control.applier.plane.connections(), constant)
-            families += _zones(await control.applier.plane.zones())
-        with contextlib.suppress(AgentError):
-            families += _processes(await control.usage(), constant)
-    families += _controller(control, constant)
-    rows = control.request_metrics.rows()
+    def __init__(self, control: ControlPlane, more: More | None = None) -> None:
+        self._control, self._more = control, more
+        self._certificates = CertificateSamples(control.options.controller_class)
+        self._writing = asyncio.Lock()
 
-    def write() -> bytes:
-        """The lock is held: what is read here does not change meanwhile."""
-        if leads:
-            families.extend(_certificates(control.certificates, control.options.controller_class))
-        families.append(_orphans(control, constant))
-        families.extend(_own(control))
+    async def text(self, *, leads: bool) -> bytes:
+        """The samples can be many: they are read and written in a worker thread, and no change waits for the writing.
+
+        Certificates are told by the leader alone.
+        """
+        control, constant = self._control, constant_labels(self._control.options)
+        families: list[Metric] = []
+        if control.applier is not None and control.ready.is_set():
+            with contextlib.suppress(DataPlaneError):
+                families += _connections(await control.applier.plane.connections(), constant)
+                families += _zones(await control.applier.plane.zones())
+            with contextlib.suppress(AgentError):
+                families += _processes(await control.usage(), constant)
+        async with self._writing:
+            async with control.lock:  # what is read here does not change meanwhile
+                families += self._more(constant) if self._more is not None else []
+                families += _controller(control, constant)
+                rows = control.request_metrics.rows()
+                certificates = await asyncio.to_thread(self._read, families, constant, leads)
+            return await asyncio.to_thread(self._write, families, rows, certificates)
+
+    def _read(self, families: list[Metric], constant: dict[str, str], leads: bool) -> tuple[Row, ...] | None:
+        families.append(_orphans(self._control, constant))
+        families.extend(_own(self._control))
+        return self._control.certificates if leads else None
+
+    def _write(self, families: list[Metric], rows: Rows, certificates: tuple[Row, ...] | None) -> bytes:
         registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=registry)
-        registry.register(_Collector([*families, *control.request_metrics.collect(rows)]))
+        registry.register(_Collector([*families, *self._control.request_metrics.collect(rows)]))
         text: bytes = generate_latest(registry)
+        if certificates is not None:
+            text += self._certificates.text(certificates).encode()
         return text
-
-    return await asyncio.to_thread(write)

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from tidegate import __version__
-from tidegate.admin.exposition import More, exposition
+from tidegate.admin.exposition import Exposition, More
 from tidegate.agent.client import AgentError
 from tidegate.control import ControlPlane
 from tidegate.endpointpools.controller import EndpointPools
@@ -81,7 +81,8 @@ class AdminServer:
         pools: EndpointPools | None = None,
         events: KeptEvents | None = None,
     ) -> None:
-        self._control, self._host, self._port, self._leads, self._more = control, host, port, leads, more
+        self._control, self._host, self._port, self._leads = control, host, port, leads
+        self._exposition = Exposition(control, more)
         self._pools, self._events = pools, events
         self._runner: web.AppRunner | None = None
         self.app = web.Application()
@@ -161,10 +162,8 @@ class AdminServer:
     # -- metrics ------------------------------------------------------------------------------------------------------
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        control = self._control
-        await control.collect()
-        async with control.lock:
-            text = await exposition(control, self._more, leads=self._leads())
+        await self._control.collect()
+        text = await self._exposition.text(leads=self._leads())
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     # -- what is served -----------------------------------------------------------------------------------------------

@@ -57,4 +57,17 @@ function tests.value_set_anew_and_one_deleted_cost_nothing_any_more()
   stub.equal(kept:get("c"), "C")
 end
 
+function tests.cost_of_what_goes_is_told()
+  local told = {}
+  local kept = lru.new(5, function(cost)
+    told[#told + 1] = cost
+  end)
+  kept:set("a", "A", 3)
+  kept:delete("b")
+  kept:set("a", "new", 2)
+  kept:set("c", "C", 4)
+  kept:delete("c")
+  stub.equal(table.concat(told, " "), "3 2 4")
+end
+
 return tests
