@@ -90,6 +90,13 @@ class Affinity(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     change_on_failure: bool = False
 
 
+class SessionCookie(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What is needed to follow an affinity cookie that another route gives."""
+
+    cookie: str
+    mode: Literal["balanced", "persistent"] = "balanced"
+
+
 class Access(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Networks in CIDR form; `deny` wins over `allow`, an empty `allow` lets everybody pass."""
 
@@ -255,6 +262,7 @@ class Backend(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     algorithm: Literal["round_robin", "ewma", "hash"] = "round_robin"
     hash_by: tuple[str, ...] = ()  # literals and, with a leading `$`, variables, joined for the key
     subset_size: int = 0
+    follows: tuple[SessionCookie, ...] = ()  # that routes without affinity follow, if a client shows one
 
 
 class KeyPair(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

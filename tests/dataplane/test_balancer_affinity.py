@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from dataplane import Answer, Plane, Reply, Server, backend, host, refusing, route, servers
-from tidegate.model import Affinity, Canary
+from tidegate.model import Affinity, Canary, SessionCookie
 
 MAIN, OTHER = "ns/main:80", "ns/canary:80"
 
@@ -139,6 +139,26 @@ def test_affinity_of_one_request_does_not_leak_into_another(plane: Plane, name: 
                 assert client.ask(name("sticky")).all("Set-Cookie")
                 answer = client.ask(name("loose"))
                 assert (answer.status, answer.all("Set-Cookie")) == (200, [])
+
+
+@pytest.mark.parametrize("mode", ["balanced", "persistent"])
+def test_routes_without_affinity_follow_the_cookies_of_others_and_give_none(
+    plane: Plane, name: Callable[[str], str], mode: Any
+) -> None:
+    with servers("a", "b", "c") as three:
+        follows = (SessionCookie("other"), SessionCookie("route", mode))
+        plane.put(
+            backend(MAIN, *three, follows=follows),
+            host(name("a"), route(backend=MAIN, affinity=sticky(mode=mode)), route("/api", MAIN)),
+        )
+        first = plane.ask(name("a"))
+        headers = {"Cookie": cookie_of(first)}
+        assert {plane.ask(name("a"), "/api", headers=headers).seen.backend for _ in range(6)} == {first.seen.backend}
+        foreign = {"Cookie": f"route={'0' * 32}|{'0' * 32}"}
+        for more in ({}, foreign):
+            answers = [plane.ask(name("a"), "/api", headers=more) for _ in range(6)]
+            assert {answer.seen.backend for answer in answers} == {"a", "b", "c"}
+            assert not any(answer.all("Set-Cookie") for answer in answers)
 
 
 # -- canaries ----------------------------------------------------------------------------------------------------------

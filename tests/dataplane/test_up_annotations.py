@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from dataplane import Reply, Request, Server, echo, until
+from dataplane import Reply, Request, Server, echo, servers, until
 from up import Manifest, Up, configmap, ingress, service
 
 LOGIN = {"Authorization": "Basic " + base64.b64encode(b"ann:secret").decode()}
@@ -164,6 +164,19 @@ def test_a_query_without_a_value_is_a_query_of_the_sign_in_page(up: Up) -> None:
         host = have(up, "signin", auth_url=url, auth_signin="https://login.test/?next=")
         answer = ask(up, host, "/a?b")
     assert answer.header("Location") == f"https://login.test/?next=&rd=http://{host}%2Fa%3Fb"
+
+
+def test_paths_of_an_ingress_without_affinity_follow_the_cookie_of_another(up: Up) -> None:
+    with servers("one", "two", "three") as three:
+        up.apply("many", service("many", *(server.port for server in three)))
+        host = have(up, "sticky", ingress("loose", "sticky.test", "/api", "many"), backend="many", affinity="cookie")
+        first = ask(up, host)
+        cookie = (first.header("Set-Cookie") or "").partition(";")[0]
+        found = [ask(up, host, "/api", Cookie=cookie) for _ in range(6)]
+        assert {answer.seen["backend"] for answer in found} == {first.seen["backend"]}
+        found = [ask(up, host, "/api") for _ in range(6)]
+        assert {answer.seen["backend"] for answer in found} == {"one", "two", "three"}
+        assert not any(answer.header("Set-Cookie") for answer in found)
 
 
 def test_aliases_may_stand_on_lines_of_their_own(up: Up) -> None:

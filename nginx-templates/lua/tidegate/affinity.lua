@@ -23,6 +23,17 @@ function _M.read(affinity)
   return sub(text, 1, bar - 1), sub(text, bar + 1)
 end
 
+-- The first of these cookies of other routes that the client shows, and the halves of its text; or nil.
+function _M.follow(cookies)
+  for index = 1, #cookies do
+    local key, owner = _M.read(cookies[index])
+    if key and owner then
+      return cookies[index], key, owner
+    end
+  end
+  return nil
+end
+
 -- User agents that take `SameSite=None` for `Strict`.
 local function mishandles_none(agent)
   if not agent then

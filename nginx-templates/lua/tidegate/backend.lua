@@ -61,6 +61,9 @@ function _M.compile(record)
   for _, endpoint in ipairs(self.endpoints) do
     endpoint.name = endpoint.address .. ":" .. endpoint.port
   end
+  for _, follow in ipairs(record.follows or {}) do
+    follow.variable = "cookie_" .. follow.cookie
+  end
   self.digest = ngx.md5(record.id)
   self.log_name = record.id == "_default" and "upstream-default-backend" or gsub(record.id, "[/:]", "-")
   return self

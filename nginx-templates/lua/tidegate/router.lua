@@ -76,15 +76,13 @@ local function describe_error(route, code)
 end
 
 -- Decides between the route's backend and its canaries, and keeps a client where its cookie says. Returns the backend.
-local function choose_backend(context, route)
-  local backend = usable(route.backend)
-  if not backend then
-    return nil
-  end
+local function choose_backend(context, route, backend)
   local sticky, canaries = route.affinity, route.canaries
-  local key, owner
+  local key, owner, followed
   if sticky then
     key, owner = affinity.read(sticky)
+  elseif backend.follows then
+    followed, key, owner = affinity.follow(backend.follows)
   end
   local taker, other
   if canaries and not (owner and owner == backend.digest) then
@@ -104,6 +102,8 @@ local function choose_backend(context, route)
   if sticky and not (taker and not taker.sticky) then
     context.affinity = sticky
     context.endpoint = affinity.recall(sticky, backend, key, owner) or affinity.assign(sticky, backend)
+  elseif followed and owner == backend.digest then
+    context.endpoint = affinity.recall(followed, backend, key, owner)
   end
   return backend
 end
@@ -297,10 +297,11 @@ end
 
 local function proxy_to_backend(context, route)
   local backend
-  if route.canaries or route.affinity then
-    backend = choose_backend(context, route)
-  elseif route.backend then
+  if route.backend then
     backend = usable(route.backend)
+    if backend and (route.canaries or route.affinity or backend.follows) then
+      backend = choose_backend(context, route, backend)
+    end
   else
     backend = default_backend()
   end
@@ -342,7 +343,7 @@ function _M.decide()
   local host = host_of(context, variable("host"))
   local route = host and host.open and (host.only or host:match(variable("uri")))
   local backend = route and simple(context, route) and usable(route.backend)
-  if not backend then
+  if not backend or backend.follows then
     context.begun, context.matching = true, host
     return "1"
   end

@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from tidegate.findings import Finding, ObjectKey, Severity
-from tidegate.model import Backend, Endpoint
+from tidegate.model import Backend, Endpoint, SessionCookie
 from tidegate.resources import model as api
 from tidegate.resources.checks import unmapped
 from tidegate.settings import annotations as ann
@@ -211,16 +211,35 @@ def _balancing(settings: IngressSettings | None) -> dict[str, object]:
     return {"algorithm": "ewma"} if settings.get(ann.LOAD_BALANCE) == "ewma" else {}
 
 
+def followed(users: list[IngressSettings]) -> tuple[SessionCookie, ...]:
+    """The session cookies that some Ingresses of a Service port give, where it has others, too, which give none."""
+    giving = [settings for settings in users if settings.get(ann.AFFINITY) == "cookie"]
+    if len(giving) == len(users):
+        return ()
+    cookies = (
+        SessionCookie(
+            settings.get(ann.SESSION_COOKIE_NAME),
+            "persistent" if settings.get(ann.AFFINITY_MODE) == "persistent" else "balanced",
+        )
+        for settings in giving
+    )
+    return tuple(dict.fromkeys(cookies))
+
+
 def _report(name: BackendName, reason: str, message: str) -> Finding:
     key = ObjectKey("Service", name.namespace, name.service)
     return Finding(key, f"spec.ports[{name.port}]", Severity.WARNING, reason, message)
 
 
 def translate_backend(
-    name: BackendName, settings: IngressSettings | None, reader: Reader, options: Options
+    name: BackendName,
+    settings: IngressSettings | None,
+    reader: Reader,
+    options: Options,
+    follows: tuple[SessionCookie, ...] = (),
 ) -> BackendResult:
     """One Service port; `settings` are those of the oldest Ingress that uses it, None when no Ingress does."""
-    balancing = _balancing(settings)
+    balancing = {**_balancing(settings), "follows": follows}
 
     def result(endpoints: list[Endpoint], reason: str = "", names: frozenset[str] = frozenset()) -> BackendResult:
         findings = (_report(name, "NoEndpoints", reason),) if reason else ()

@@ -37,6 +37,7 @@ from tidegate.translate.backends import (
     BackendResult,
     ExternalHost,
     Target,
+    followed,
     translate_backend,
     translate_external,
 )
@@ -452,7 +453,8 @@ class Translator:
             if isinstance(target, ExternalHost):
                 result = translate_external(target, reader, self.options)
             else:
-                result = translate_backend(target, settings, reader, self.options)
+                cookies = followed([view.settings for view in views if not view.canary])
+                result = translate_backend(target, settings, reader, self.options, cookies)
             self._dependencies.replace(Unit("backend", name), reader.read)
             self._keep_backend(name, result)
             if former is None or former.backend != result.backend:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from tidegate.findings import ObjectKey
-from tidegate.model import Backend, Endpoint
+from tidegate.model import Backend, Endpoint, SessionCookie
 from tidegate.resources.changes import Resolution
 from tidegate.resources.model import Endpoint as ApiEndpoint
 from tidegate.resources.model import EndpointPort, EndpointSlice, Metadata, ServicePort
@@ -158,6 +158,20 @@ def test_balancing_comes_from_the_oldest_ingress_that_uses_the_service() -> None
     assert backend(world).algorithm == "ewma"
     world.delete(older)
     assert (backend(world).algorithm, backend(world).hash_by) == ("hash", ("$uri",))
+
+
+def test_session_cookies_are_followed_where_an_ingress_of_the_service_gives_none() -> None:
+    one = ingress("one", created=1, affinity="cookie", session_cookie_name="one", affinity_mode="persistent")
+    two = ingress("two", host="b.test", created=2, affinity="cookie")
+    plain = ingress("plain", host="c.test", created=3)
+    canary = ingress("canary", created=4, canary="true", canary_weight="1")
+    world = World(one, two, canary, service())
+    assert backend(world).follows == ()
+    world.put(plain)
+    assert backend(world).follows == (SessionCookie("one", "persistent"), SessionCookie("INGRESSCOOKIE"))
+    world.delete(one)
+    world.delete(two)
+    assert backend(world).follows == ()
 
 
 def test_the_service_of_the_default_backend_annotation_is_a_backend_by_its_first_port() -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from tidegate.settings.family import Family
-from tidegate.settings.setting import Becomes, Risk, Scope
+from tidegate.settings.setting import Becomes, Risk
 from tidegate.settings.texts import CharClass, SameSite, Text
 from tidegate.settings.types import Choice, GoBool
 from tidegate.settings.types import CookieAge as Age
 
-_FAMILY: Final = Family("Affinity", scope=Scope.UPSTREAM, becomes=Becomes.DATA)
+_FAMILY: Final = Family("Affinity", becomes=Becomes.DATA)
 
 AFFINITY: Final = _FAMILY.setting(
-    "affinity", Choice(("cookie",)), "", "cookie: a client stays with one endpoint by means of a cookie."
+    "affinity",
+    Choice(("cookie",)),
+    "",
+    "cookie: a client stays with one endpoint by means of a cookie, which other Ingresses of the Service follow.",
+    note="Of several Ingresses of one Service each gives the cookie that it asks for.",
 )
 AFFINITY_MODE: Final = _FAMILY.setting(
     "affinity-mode",
@@ -34,7 +38,6 @@ SESSION_COOKIE_PATH: Final = _FAMILY.setting(
     Text(CharClass.URL),
     "",
     "The Path of the cookie; unset: the path of the rule as written.",
-    scope=Scope.LOCATION,
     risk=Risk.MEDIUM,
 )
 SESSION_COOKIE_DOMAIN: Final = _FAMILY.setting(
