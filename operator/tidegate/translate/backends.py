@@ -82,12 +82,12 @@ def _bracketed(address: str) -> str:
 
 
 def _slice_port(ports: tuple[api.EndpointPort, ...], wanted: api.ServicePort) -> int | None:
-    for port in ports:
-        if port.protocol == wanted.protocol and port.name == wanted.name and port.port is not None:
-            return port.port
-    if isinstance(wanted.target_port, int) and not ports:
-        return wanted.target_port
-    return None
+    """That of the Service port's name, which one without a name takes from any; else the number of its target port."""
+    numbers = {port.name: port.port for port in ports if port.protocol == wanted.protocol}
+    named = numbers.get(wanted.name) or (next(iter(numbers.values()), None) if not wanted.name else None)
+    if named is not None or (ports and not numbers):
+        return named
+    return wanted.target_port if isinstance(wanted.target_port, int) else None
 
 
 def _of_ports(

@@ -64,6 +64,24 @@ def test_a_slice_without_ports_falls_back_to_a_numeric_target_port() -> None:
     assert backend(World(ingress("web", path(port=8080)), service("app", ADMIN), listed), "n/app:8080").endpoints == ()
 
 
+def test_a_slice_that_names_its_port_otherwise_has_the_numeric_target_port() -> None:
+    listed = slice_of(ApiEndpoint(("10.0.0.1",)), ports=(EndpointPort("other", 9999),))
+    assert backend(World(ingress(), service("app", WEB), listed)).endpoints == (Endpoint("10.0.0.1", 8080),)
+    by_name = World(ingress("web", path(port=8080)), service("app", ADMIN), listed)
+    assert backend(by_name, "n/app:8080").endpoints == ()
+
+
+def test_a_service_port_without_a_name_takes_the_port_of_the_slice_whatever_its_name() -> None:
+    listed = slice_of(ApiEndpoint(("10.0.0.1",)), ports=(EndpointPort("dns", 53, "UDP"), EndpointPort("other", 9999)))
+    unnamed = service("app", ServicePort(80, target_port=8080))
+    assert backend(World(ingress(), unnamed, listed)).endpoints == (Endpoint("10.0.0.1", 9999),)
+
+
+def test_a_slice_of_another_protocol_has_no_port_for_a_path() -> None:
+    listed = slice_of(ApiEndpoint(("10.0.0.1",)), ports=(EndpointPort("web", 53, "UDP"),))
+    assert backend(World(ingress(), service("app", WEB), listed)).endpoints == ()
+
+
 def test_two_slices_are_one_list_without_doubles() -> None:
     world = World(
         ingress(),
