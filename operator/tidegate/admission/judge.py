@@ -76,7 +76,7 @@ class Judge:
             return f"metadata.uid: found {ingress.metadata.uid!r}, allowed: a UUID"
         if settings.get(cm.STRICT_VALIDATE_PATH_TYPE) and (faults := _path_faults(ingress)):
             return faults[0]
-        if fault := self._foreign_prefix(ingress):
+        if fault := self._foreign_prefix(ingress) or self._forbidden_snippet(ingress):
             return fault
         view = accept(ingress, None, settings, self._options)
         errors = [finding for finding in view.findings if finding.severity is Severity.ERROR]
@@ -112,6 +112,13 @@ class Judge:
             if name.startswith(f"{DEFAULT_PREFIX}/"):
                 return f"metadata.annotations[{name}]: this controller's annotations begin with {own}/"
         return ""
+
+    def _forbidden_snippet(self, ingress: Ingress) -> str:
+        """Whatever its prefix: where snippets are forbidden, one that has no effect is refused, too."""
+        if self._translator.settings.get(cm.ALLOW_SNIPPET_ANNOTATIONS):
+            return ""
+        name = next((name for name in sorted(ingress.metadata.annotations) if name.endswith("-snippet")), "")
+        return f"metadata.annotations[{name}]: snippets are not allowed (allow-snippet-annotations)" if name else ""
 
     def _retired(self, ingress: Ingress) -> list[str]:
         found = []

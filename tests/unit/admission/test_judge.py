@@ -217,3 +217,16 @@ def test_what_is_no_ingress_the_api_would_take_is_refused() -> None:
         {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "x"}, "spec": []}
     ).allowed
     assert not judged({}).allowed
+
+
+@pytest.mark.parametrize("prefix", [PREFIX, "example.com/"])
+def test_a_snippet_is_refused_where_snippets_are_not_allowed_whatever_the_risk_level_and_its_prefix(
+    prefix: str,
+) -> None:
+    one = item("one")
+    one["metadata"]["annotations"][f"{prefix}configuration-snippet"] = "return 418;"
+    refused = judge_beside(annotations_risk_level="Critical").judge(one)
+    assert not refused.allowed
+    assert "allow-snippet-annotations" in refused.message
+    allowed = {"allow_snippet_annotations": "true", "annotations_risk_level": "Critical"}
+    assert judge_beside(**allowed).judge(one).allowed
