@@ -101,9 +101,12 @@ class Operator:
             translation.controller_class, translation.ingress_class, by_name=translation.ingress_class_by_name
         )
         objects = (*options.configmaps, *translation.objects)
+        published = translation.publish_service
+        own = published is not None and published.namespace == options.pod.namespace
         scope = Scope(
             translation.watch_namespace,
             tuple(dict.fromkeys(key.namespace for key in objects)),
+            replicas=options.pod.namespace if own else "",
             namespaces_matter=translation.namespace_selector is not None,
         )
         self._source = KubernetesSource(

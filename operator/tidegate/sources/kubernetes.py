@@ -48,19 +48,25 @@ START_AGAIN = 2.0
 class Scope(NamedTuple):
     """Which part of the cluster is read; no `namespace`: all of it.
 
-    `extra` are further namespaces of which only Services, Secrets and ConfigMaps count (the controller's own objects).
+    `extra` are further namespaces of which only Services, Secrets and ConfigMaps count (the controller's own objects),
+    `replicas` is one of which EndpointSlices do: those of the Service that leads to the controller's replicas.
     """
 
     namespace: str = ""
     extra: tuple[str, ...] = ()
+    replicas: str = ""
     namespaces_matter: bool = False  # whether Namespace objects are read (labels)
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        return (self.namespace, *(name for name in self.extra if name != self.namespace)) if self.namespace else ()
+        if not self.namespace:
+            return ()
+        return tuple(dict.fromkeys(name for name in (self.namespace, *self.extra, self.replicas) if name))
 
     def takes(self, kind: Kind, namespace: str) -> bool:
         if not self.namespace or not kind.namespaced or namespace == self.namespace:
+            return True
+        if namespace == self.replicas and kind is kinds.ENDPOINT_SLICE:
             return True
         return namespace in self.extra and kind.name in ("Service", *ON_DEMAND)
 
