@@ -32,6 +32,16 @@ def quote_variables(value: str) -> str:
     return _quoted(value)
 
 
+def quote_lines(value: str) -> str:
+    """As `quote_variables`, for a text of several lines."""
+    lines = value.split("\n")
+    if len(lines) == 1:
+        return quote_variables(value)
+    for line in lines:
+        quote_variables(line)  # which refuses what is not safe
+    return '"' + "\\n".join(map(_escaped, lines)) + '"'
+
+
 def quote_literally(value: str) -> str:
     """One argument of those in which NGINX looks for no variables, such as the keys of a map: `$` stands for itself."""
     return _quoted(value)
@@ -62,5 +72,8 @@ def _quoted(value: str) -> str:
         raise UnsafeValue(f"{value!r} contains a control character")
     if BARE.fullmatch(value):
         return value
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return f'"{_escaped(value)}"'
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')

@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 
 from tidegate.render.configuration import Configuration
-from tidegate.render.quoting import lua_text, on_off, quote, quote_literally, quote_variables
+from tidegate.render.quoting import lua_text, on_off, quote, quote_lines, quote_literally, quote_variables
 from tidegate.render.snippets import lines, word
 
 
@@ -33,7 +33,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(quote=quote, quote_variables=quote_variables, lua_text=lua_text, on_off=on_off)
     environment.filters.update(word=word, snippet=lines)
-    environment.filters.update(quote_literally=quote_literally)
+    environment.filters.update(quote_literally=quote_literally, quote_lines=quote_lines)
     return environment
 
 

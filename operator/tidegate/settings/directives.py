@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -15,8 +16,10 @@ from typing import Final
 from crossplane.lexer import _lex_file_object
 
 from tidegate.model import Directive
-from tidegate.settings.texts import Snippet
-from tidegate.settings.types import InvalidValue
+from tidegate.settings.patterns import pattern_fault
+from tidegate.settings.texts import Pair, Snippet, has_sound_variables, reject_long
+from tidegate.settings.types import InvalidValue, has_control, reject_control
+from tidegate.settings.variables import unknown_variable
 
 ALLOWED: Final = "NGINX directives, each ended by `;` or by a block that is closed; no Lua; no names of Tidegate's own"
 
@@ -94,3 +97,65 @@ class Directives:
 
     def parse(self, text: str) -> tuple[Directive, ...]:
         return parse_directives(Snippet().parse(text))
+
+
+_NAMED_LAST: Final = frozenset({"map", "geo", "split_clients"})
+_NAMED_FIRST: Final = frozenset({"set", "auth_request_set", "js_set", "js_var", "perl_set"})
+_GROUP: Final = re.compile(r"\(\?(?:P?<|')([A-Za-z_]\w*)[>']")
+
+
+def defined_variables(directives: Iterable[Directive]) -> frozenset[str]:
+    """The variables that lines of NGINX configuration define, in lower case and without their `$`."""
+    return frozenset(name.lower() for name in _definitions(directives))
+
+
+def _definitions(directives: Iterable[Directive]) -> Iterator[str]:
+    for item in directives:
+        words = (item.name, *item.args)
+        if item.name in _NAMED_LAST or item.name.startswith("$"):  # the latter in a block of geoip2
+            yield words[-1 if item.name in _NAMED_LAST else 0].removeprefix("$")
+        elif item.name in _NAMED_FIRST and item.args:
+            yield item.args[0].removeprefix("$")
+        for word in words:
+            yield from _GROUP.findall(word)
+        yield from _definitions(item.block or ())
+
+
+@dataclass(frozen=True)
+class WordPair:
+    """`off` (None), or what to replace, and with what: two words as NGINX reads them.
+
+    They may stand in quotes; the first may be a pattern after `~` or `~*`, of which the second may name captures.
+    """
+
+    @property
+    def allowed(self) -> str:
+        return "off, or two words, in quotes where they have blanks or ;. The first may be ~PATTERN or ~*PATTERN"
+
+    def parse(self, text: str) -> Pair | None:
+        reject_control(text, self.allowed)
+        reject_long(text, self.allowed)
+        try:
+            lines = parse_directives(f"pair {text};")
+        except InvalidValue:
+            lines = ()
+        if len(lines) != 1 or lines[0].block is not None:
+            raise InvalidValue(text, self.allowed)
+        words = lines[0].args
+        if words == ("off",):
+            return None
+        if len(words) != 2 or not words[0]:
+            raise InvalidValue(text, self.allowed, misfit=True)
+        self._check(text, *words)
+        return Pair(*words)
+
+    def _check(self, text: str, old: str, new: str) -> None:
+        """A pattern has to be one, and what is no pattern has variables of NGINX's alone."""
+        captured: frozenset[str] = frozenset()
+        if old.startswith("~"):
+            captured = frozenset([*map(str.lower, _GROUP.findall(old)), *"123456789"])
+            fault = pattern_fault(old[1:].removeprefix("*"))
+        else:
+            fault = "" if has_sound_variables(old) and not unknown_variable(old) else "a variable"
+        if has_control(old + new) or fault or not has_sound_variables(new) or unknown_variable(new, more=captured):
+            raise InvalidValue(text, self.allowed, misfit=True)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from tidegate.findings import Finding, ObjectKey
 from tidegate.resources.model import ConfigMap
+from tidegate.settings import configmap as cm
 from tidegate.settings import messages
+from tidegate.settings.directives import WordPair, defined_variables
+from tidegate.settings.lists import BlankList, NextUpstream, WordList
+from tidegate.settings.log_types import AccessLogParameters
+from tidegate.settings.nginx_types import (
+    BufferPair,
+    CpuAffinity,
+    Duration,
+    LogFormat,
+    LogTarget,
+    MimeType,
+    WorkerCount,
+)
 from tidegate.settings.registry import find_configmap_key, similar_configmap_key
 from tidegate.settings.setting import (
     DEFAULT_ORIGIN,
@@ -22,7 +37,9 @@ from tidegate.settings.setting import (
     Support,
     Value,
 )
-from tidegate.settings.types import NOTHING, InvalidValue
+from tidegate.settings.texts import HashExpression
+from tidegate.settings.tls_types import Curves
+from tidegate.settings.types import NOTHING, InvalidValue, OnOff, OptionalSize, Size
 
 T = TypeVar("T")
 
@@ -87,11 +104,33 @@ def _field(key: str) -> str:
     return f"data[{messages.written(key)}]"
 
 
+_AS_WRITTEN: Final = (
+    *(Size, OptionalSize, OnOff, Duration, BufferPair, WordList, NextUpstream, BlankList, WordPair),
+    *(Curves, LogTarget, MimeType, WorkerCount, CpuAffinity, AccessLogParameters),
+)
+"""Values that the retired controller wrote into NGINX's configuration as they were: a line end there is a blank."""
+_BLANKS: Final = re.compile("[ \\t\\r\\n]+")
+_SNIPPETS: Final = (cm.HTTP_SNIPPET, cm.SERVER_SNIPPET, cm.LOCATION_SNIPPET, cm.STREAM_SNIPPET)
+
+
+def own_variables(settings: GlobalSettings) -> frozenset[str]:
+    """The variables that the snippets of the ConfigMap define."""
+    return defined_variables(line for snippet in _SNIPPETS for line in settings.get(snippet))
+
+
+def _variables_of(data: Mapping[str, str]) -> frozenset[str]:
+    found: frozenset[str] = frozenset()
+    for snippet in _SNIPPETS:
+        with suppress(InvalidValue):  # which is told where the key itself is read
+            found |= defined_variables(snippet.type.parse(data.get(snippet.name, "")))
+    return found
+
+
 def read_configmap(configmap: ConfigMap | None) -> tuple[GlobalSettings, tuple[Finding, ...]]:
     """The settings of a ConfigMap and what there is to say about it, in a stable order; None: all defaults."""
     if configmap is None:
         return GlobalSettings(), ()
-    reader = _Reader(configmap.key)
+    reader = _Reader(configmap.key, _variables_of(configmap.data))
     for key, text in configmap.data.items():
         reader.read(key, text)
     settings = GlobalSettings(configmap.key, MappingProxyType(reader.values), frozenset(reader.denied))
@@ -101,8 +140,9 @@ def read_configmap(configmap: ConfigMap | None) -> tuple[GlobalSettings, tuple[F
 class _Reader:
     """Collects values and findings of one ConfigMap, key by key."""
 
-    def __init__(self, object_key: ObjectKey) -> None:
+    def __init__(self, object_key: ObjectKey, variables: frozenset[str]) -> None:
         self.object = object_key
+        self.variables = variables
         self.values: dict[str, Any] = {}
         self.denied: set[str] = set()
         self.findings: list[Finding] = []
@@ -118,8 +158,13 @@ class _Reader:
             self._read_known(place, setting, text)
 
     def _read_known(self, place: tuple[ObjectKey, str], setting: AnySetting, text: str) -> None:
+        kind = setting.type
+        if isinstance(kind, LogFormat | HashExpression):
+            kind = kind.knowing(self.variables)
+        elif isinstance(kind, _AS_WRITTEN):
+            text = _BLANKS.sub(" ", text).strip(" ")
         try:
-            value = setting.type.parse(text)
+            value = kind.parse(text)
         except InvalidValue as problem:
             self._read_invalid(place, setting, problem)
             return

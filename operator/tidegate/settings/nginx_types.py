@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -148,28 +148,34 @@ def _chooses(ciphers: str) -> bool:
 class LogFormat:
     """A log format: text with NGINX variables. A `$` that begins no variable is refused, as NGINX would.
 
-    The variables have to be those of HTTP requests (`http`) or of sessions (`stream`): one that NGINX does not know
-    stops it.
+    The variables have to be those of HTTP requests (`http`) or of sessions (`stream`), or those that snippets of the
+    ConfigMap define (`more`): one that NGINX does not know stops it. Line ends around the text mean nothing.
     """
 
     http: bool = False
     stream: bool = False
+    more: frozenset[str] = frozenset()
 
     @property
     def allowed(self) -> str:
-        return f"one line of text with NGINX variables, at most {_LONGEST} bytes"
+        return f"text with NGINX variables, no control characters but line ends, at most {_LONGEST} bytes"
+
+    def knowing(self, variables: frozenset[str]) -> LogFormat:
+        """The same with variables that NGINX knows besides."""
+        return replace(self, more=variables)
 
     def parse(self, text: str) -> str:
-        reject_control(text, self.allowed)
+        text = text.replace("\r\n", "\n").strip("\n")
+        reject_control(text.replace("\n", ""), self.allowed)
         if not text.strip() or not has_sound_variables(text):
             raise InvalidValue(text, self.allowed, misfit=True)
         if len(text.encode()) + text.count('"') + text.count("\\") > _LONGEST:
             raise InvalidValue(text, self.allowed, misfit=True)
         unknown = ""
         if self.http:
-            unknown = unknown_variable(text)
+            unknown = unknown_variable(text, more=self.more)
         elif self.stream:
-            unknown = unknown_variable(text, STREAM_VARIABLES, ())
+            unknown = unknown_variable(text, STREAM_VARIABLES, (), self.more)
         if unknown:
             raise InvalidValue(f"${unknown}", f"{self.allowed}, of those that NGINX knows", misfit=True)
         return text

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from tidegate.settings.directives import WordPair
 from tidegate.settings.lists import BlankList, NextUpstream, WordList
 from tidegate.settings.nginx_types import BufferPair, Duration, GoDuration, WorkerCount
 from tidegate.settings.registry import ANNOTATIONS, CONFIGMAP_KEYS
@@ -85,7 +86,7 @@ def default_text(setting: AnySetting) -> str:
     if isinstance(value, bool):
         yes, no = ("on", "off") if isinstance(setting.type, OnOff) else ("true", "false")
         return yes if value else no
-    if value is None and isinstance(setting.type, PairOrOff):
+    if value is None and isinstance(setting.type, PairOrOff | WordPair):
         return "off"
     if value is None:
         return "auto" if isinstance(setting.type, WorkerCount) else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -178,10 +178,15 @@ class HashExpression:
     """Text with NGINX variables to hash on, such as `$request_uri` or `${a}-b`.
 
     An expression with a `$` or brace that opens no variable is a misfit: NGINX would refuse it. With `known` its
-    variables have to be those of HTTP requests, and there has to be one.
+    variables have to be those of HTTP requests, or of `more`, and there has to be one.
     """
 
     known: bool = False
+    more: frozenset[str] = frozenset()
+
+    def knowing(self, variables: frozenset[str]) -> HashExpression:
+        """The same with variables that NGINX knows besides."""
+        return replace(self, more=variables)
 
     @property
     def allowed(self) -> str:
@@ -191,7 +196,7 @@ class HashExpression:
     def parse(self, text: str) -> str:
         if not CharClass.NGXVAR.matches(text):
             raise InvalidValue(text, self.allowed)
-        if self.known and ("$" not in text or unknown_variable(text)):
+        if self.known and ("$" not in text or unknown_variable(text, more=self.more)):
             raise InvalidValue(text, self.allowed, misfit=True)
         if not has_sound_variables(text):
             raise InvalidValue(text, self.allowed, misfit=True)

@@ -45,11 +45,14 @@ STREAM_VARIABLES: Final = frozenset(_STREAM_VARIABLE_NAMES.split())
 
 
 def unknown_variable(
-    text: str, known: frozenset[str] = _VARIABLES, families: tuple[str, ...] = _VARIABLE_FAMILIES
+    text: str,
+    known: frozenset[str] = _VARIABLES,
+    families: tuple[str, ...] = _VARIABLE_FAMILIES,
+    more: frozenset[str] = frozenset(),
 ) -> str:
-    """The first variable in text that NGINX would not know, or nothing."""
+    """The first variable in text that NGINX would not know, or nothing; `more` are those that snippets define."""
     for found in _VARIABLE.finditer(text):
         name = str(found[1] or found[2]).lower()
-        if name not in known and not name.startswith(families):
+        if name not in known and name not in more and not name.startswith(families):
             return name
     return ""

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from tidegate.findings import Finding, Severity
 from tidegate.resources.model import ConfigMap
 from tidegate.settings import configmap as cm
+from tidegate.settings.global_settings import own_variables
 from tidegate.settings.messages import written
 from tidegate.settings.resolve import GlobalSettings
 from tidegate.settings.setting import Setting
@@ -60,15 +61,20 @@ def _headers(
     if configmap is None:
         findings.append(about(settings, setting, "NotFound", f"there is no ConfigMap {reference}; no header is set"))
         return ()
-    return read_headers(configmap, reserved, findings)
+    return read_headers(configmap, reserved, findings, own_variables(settings))
 
 
-def read_headers(configmap: ConfigMap, reserved: frozenset[str], findings: list[Finding]) -> Headers:
-    """The entries of a ConfigMap that can be headers; the first of several names that differ in case alone counts."""
+def read_headers(
+    configmap: ConfigMap, reserved: frozenset[str], findings: list[Finding], variables: frozenset[str] = frozenset()
+) -> Headers:
+    """The entries of a ConfigMap that can be headers; the first of several names that differ in case alone counts.
+
+    `variables` are those that NGINX knows besides its own.
+    """
     found: dict[str, tuple[str, str]] = {}
     for name, text in sorted(configmap.data.items()):
         value = text.strip()
-        problem = _problem(name, value, reserved)
+        problem = _problem(name, value, reserved, variables)
         if not problem and name.lower() in found:
             problem = f"is {found[name.lower()][0]} in other letters"
         if problem:
@@ -80,7 +86,7 @@ def read_headers(configmap: ConfigMap, reserved: frozenset[str], findings: list[
     return tuple(found.values())
 
 
-def _problem(name: str, value: str, reserved: frozenset[str]) -> str:
+def _problem(name: str, value: str, reserved: frozenset[str], variables: frozenset[str]) -> str:
     if _NAME.fullmatch(name) is None:
         return "allowed as a name: a letter or digit, then up to 40 letters, digits, - _ and ."
     if name.lower() in reserved:
@@ -89,5 +95,5 @@ def _problem(name: str, value: str, reserved: frozenset[str]) -> str:
         return f"allowed as a value: one line of at most {_LONGEST} bytes without control characters"
     if not has_sound_variables(value):
         return "has a $ that begins no variable"
-    unknown = unknown_variable(value)
+    unknown = unknown_variable(value, more=variables)
     return f"has the variable ${unknown}, which NGINX does not know" if unknown else ""

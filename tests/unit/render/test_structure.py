@@ -179,7 +179,7 @@ def check(given_: Wanted, folder: Path) -> None:
     assert boot == expected
     unescaped = {arg.replace("\\\\", "\\") for item in walk(found) for arg in item.args}
     for text in texts_of(given_.settings):
-        assert text in unescaped or f"$http_{text.lower().replace('-', '_')}" in unescaped, text
+        assert text.replace("\n", "\\n") in unescaped or f"$http_{text.lower().replace('-', '_')}" in unescaped, text
 
 
 def texts_of(settings_: Any) -> list[str]:

@@ -10,6 +10,7 @@ from tidegate.resources.model import ConfigMap, Metadata
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings import global_settings
+from tidegate.settings.global_settings import own_variables
 from tidegate.settings.resolve import GlobalSettings, read_configmap
 from tidegate.settings.setting import OriginKind, Risk, Support
 
@@ -57,7 +58,11 @@ def test_settings_with_the_same_content_are_equal_and_hash_alike() -> None:
         ("large-client-header-buffers", "8k"),
         ("forwarded-for-header", "X; evil"),
         ("ssl-ciphers", "HIGH; }"),
-        ("log-format-upstream", "a\nb"),
+        ("log-format-upstream", "a\tb"),
+        ("log-format-upstream", "$unheard_of"),
+        ("use-gzip", "true\n"),
+        ("proxy-stream-responses", ""),
+        ("keep-alive", "75\n"),
         ("error-log-level", "loud"),
         ("worker-processes", "many"),
         ("load-balance", "no_such_thing"),
@@ -70,6 +75,55 @@ def test_a_value_that_nginx_would_refuse_keeps_the_default(key: str, text: str) 
     assert findings == [(f"data[{key}]", Severity.WARNING, "InvalidValue")]
     assert settings.values == {}
     assert settings.denied == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("proxy-body-size", " 8m\n", 8 * 1024**2),
+        ("proxy-stream-timeout", "10s\n", 10_000),
+        ("ssl-protocols", "TLSv1.3\n  TLSv1.2\n", ("TLSv1.2", "TLSv1.3")),
+        ("proxy-next-upstream", "error\ttimeout http_502\n", ("error", "timeout", "http_502")),
+        ("proxy-buffering", "on\n", True),
+    ],
+)
+def test_a_line_end_is_a_blank_where_the_value_goes_into_nginx_s_configuration(
+    key: str, text: str, value: object
+) -> None:
+    settings, findings = read(**{key: text})
+    assert findings == []
+    assert settings.values == {key: value}
+
+
+SNIPPET = """
+map $http_x_kind $kind { default other; }
+split_clients $remote_addr $Half { 50% a; * b; }
+geoip2 /x.mmdb { $found source=$remote_addr country; }
+server { location ~ ^/(?<rest>.*)$ { set $place here; auth_request_set $user $upstream_http_x_user; } }
+"""
+
+
+def test_variables_that_a_snippet_defines_are_known_to_other_keys() -> None:
+    names = ("kind", "half", "found", "rest", "place", "user")
+    text = " ".join(f"${name}" for name in names)
+    settings, findings = read(http_snippet=SNIPPET, log_format_upstream=text, limit_conn_zone_variable="$kind")
+    assert findings == []
+    assert settings.get(cm.LOG_FORMAT_UPSTREAM) == text
+    assert settings.get(cm.LIMIT_CONN_ZONE_VARIABLE) == "$kind"
+    assert own_variables(settings) == frozenset(names)
+
+
+def test_a_snippet_that_cannot_be_read_defines_nothing() -> None:
+    _, findings = read(http_snippet="map $a $kind { default b; ", log_format_upstream="$kind")
+    assert sorted(field for field, _, _ in findings) == ["data[http-snippet]", "data[log-format-upstream]"]
+
+
+def test_global_authentication_goes_on_without_names_that_are_no_headers_and_with_get_for_an_unknown_method() -> None:
+    settings, findings = read(global_auth_response_headers="X-User, bad name!", global_auth_method="SOMETHING")
+    assert [severity for _, severity, _ in findings] == [Severity.WARNING, Severity.WARNING]
+    assert settings.denied == frozenset()
+    assert settings.get(cm.GLOBAL_AUTH_RESPONSE_HEADERS) == ("X-User",)
+    assert settings.get(cm.GLOBAL_AUTH_METHOD) == ""
 
 
 def test_an_invalid_access_list_denies() -> None:

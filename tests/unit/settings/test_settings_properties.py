@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tidegate.settings.blocking import BlockList
 from tidegate.settings.lists import AddressList, CidrList, CodeList, CommaList
 from tidegate.settings.log_types import Matchers
+from tidegate.settings.nginx_types import LogFormat
 from tidegate.settings.registry import ANNOTATIONS, CONFIGMAP_KEYS
 from tidegate.settings.texts import Snippet
 from tidegate.settings.types import Ignored, InvalidValue, ValueType
@@ -89,6 +90,9 @@ def test_no_control_character_gets_through(kind: ValueType[Any], seed: str, cont
         return
     if isinstance(kind, Ignored):
         assert value is None
+    elif isinstance(kind, LogFormat):
+        assert control in "\n\r"
+        assert not CONTROL.search(value.replace("\n", ""))
     elif isinstance(kind, Snippet):
         assert control in "\t\n\r"
         assert not CONTROL.search(value.replace("\n", "").replace("\t", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tidegate.settings.directives import WordPair
 from tidegate.settings.lists import (
     CacheDurations,
     CidrList,
@@ -142,6 +143,12 @@ def test_an_empty_boolean_of_the_configmap_is_false_and_an_empty_number_is_zero(
         (Ciphers(), "HIGH:!aNULL:ECDHE+AES:@STRENGTH:@SECLEVEL=1", "HIGH:!aNULL:ECDHE+AES:@STRENGTH:@SECLEVEL=1"),
         (Ciphers(optional=True), "", ""),
         (LogFormat(), '{"a": "$request ${status}"}', '{"a": "$request ${status}"}'),
+        (LogFormat(), "\n$a\r\n$b\n\n", "$a\n$b"),
+        (WordPair(), "off", None),
+        (WordPair(), "/one/  /", Pair("/one/", "/")),
+        (WordPair(), '/ "/; Secure; HttpOnly"', Pair("/", "/; Secure; HttpOnly")),
+        (WordPair(), "~*^/(?<rest>.*)$ /x/$rest/$1", Pair("~*^/(?<rest>.*)$", "/x/$rest/$1")),
+        (WordPair(), "$host other.test", Pair("$host", "other.test")),
         (LogTarget(), "/var/log/nginx/access.log", "/var/log/nginx/access.log"),
         (LogTarget(), "syslog:server=10.0.0.1:514,tag=ingress", "syslog:server=10.0.0.1:514,tag=ingress"),
         (MimeType(), "application/vnd.api+json", "application/vnd.api+json"),
@@ -197,7 +204,11 @@ def test_a_good_text_becomes_its_value(kind: ValueType[object], text: str, value
         *[(GoDuration(), text) for text in ("5", "", "1d", "-5s")],
         *[(BufferPair(), text) for text in ("4", "4 8x", "0 8k", "4 511", "8k 4k")],
         *[(Ciphers(), text) for text in ("HIGH;x", "", "@SECLEVEL=9", "a b", ":", "@FOO")],
-        *[(LogFormat(), text) for text in ("$", "cost $ 5", "${a", "a\nb", " ", "")],
+        *[(LogFormat(), text) for text in ("$", "cost $ 5", "${a", "a\tb", " ", "")],
+        *[
+            (WordPair(), text)
+            for text in ("", "one", "a b c", "a b; c d", "a b {}", '"a b', "a\nb c", "~( x", "/a $nonsense", "/$ a")
+        ],
         *[(LogTarget(), text) for text in ("access.log", "/var/$host", "", "syslog:", "/a b", "/a;b")],
         *[(MimeType(), text) for text in ("text", "text/html; charset=x", "text/$a", "")],
         *[(WorkerCount(), text) for text in ("0", "-1", "many", "", "100000")],

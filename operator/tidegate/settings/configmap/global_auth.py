@@ -29,7 +29,12 @@ GLOBAL_AUTH_URL: Final = _FAMILY.setting(
     "The service that is asked about each request, on paths without an `auth-url` of their own.",
 )
 GLOBAL_AUTH_METHOD: Final = _FAMILY.setting(
-    "global-auth-method", Choice(("", *METHODS)), "", "The method of that question; empty: GET."
+    "global-auth-method",
+    Choice(("", *METHODS)),
+    "",
+    "The method of that question; empty: GET.",
+    on_invalid=OnInvalid.CLOSED,
+    fallback="",
 )
 GLOBAL_AUTH_SIGNIN: Final = _FAMILY.setting(
     "global-auth-signin",
@@ -50,9 +55,11 @@ GLOBAL_AUTH_SIGNIN_REDIRECT_PARAM: Final = _FAMILY.setting(
 )
 GLOBAL_AUTH_RESPONSE_HEADERS: Final = _FAMILY.setting(
     "global-auth-response-headers",
-    CommaList(CharClass.WORD, "header names", lenient=True, longest=128),
+    CommaList(CharClass.WORD, "header names", lenient=True, skip_bad=True, longest=128),
     (),
-    "Headers of the service's answer that backends get.",
+    "Headers of the service's answer that backends get. Elements that are no name of a header are left out.",
+    on_invalid=OnInvalid.CLOSED,
+    fallback=(),
 )
 GLOBAL_AUTH_REQUEST_REDIRECT: Final = _FAMILY.setting(
     "global-auth-request-redirect",

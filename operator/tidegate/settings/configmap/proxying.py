@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from tidegate.settings.directives import WordPair
 from tidegate.settings.family import Family
 from tidegate.settings.lists import CodeList, NextUpstream
 from tidegate.settings.nginx_types import Duration
 from tidegate.settings.setting import Becomes, Scope, Setting, Support
-from tidegate.settings.texts import CharClass, PairOrOff, Text
+from tidegate.settings.texts import CharClass, Text
 from tidegate.settings.types import Choice, LiteralInt, OnOff, OptionalSize, Size, WeakBool
 
 _FAMILY: Final = Family("Proxying", scope=Scope.LOCATION, becomes=Becomes.POLICY)
@@ -69,13 +70,13 @@ PROXY_HTTP_VERSION: Final = _FAMILY.setting(
 )
 PROXY_COOKIE_PATH: Final = _FAMILY.setting(
     "proxy-cookie-path",
-    PairOrOff(CharClass.URL),
+    WordPair(),
     None,
     "What to replace, and with what, in the Path of backends' cookies.",
 )
 PROXY_COOKIE_DOMAIN: Final = _FAMILY.setting(
     "proxy-cookie-domain",
-    PairOrOff(CharClass.BASIC),
+    WordPair(),
     None,
     "What to replace, and with what, in the Domain of backends' cookies.",
 )

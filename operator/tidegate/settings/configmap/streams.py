@@ -7,7 +7,7 @@ from typing import Final
 from tidegate.settings.family import Family
 from tidegate.settings.nginx_types import Duration
 from tidegate.settings.setting import Becomes, Scope
-from tidegate.settings.types import LiteralInt, WeakBool
+from tidegate.settings.types import Int, LiteralInt, WeakBool
 
 _FAMILY: Final = Family("TCP and UDP", scope=Scope.GLOBAL, becomes=Becomes.GLOBAL)
 
@@ -24,5 +24,5 @@ PROXY_STREAM_NEXT_UPSTREAM_TRIES: Final = _FAMILY.setting(
     "proxy-stream-next-upstream-tries", LiteralInt(0, 2**31 - 1), 3, "Endpoints that are tried in all; 0: no limit."
 )
 PROXY_STREAM_RESPONSES: Final = _FAMILY.setting(
-    "proxy-stream-responses", LiteralInt(0, 2**31 - 1), 1, "Datagrams that a UDP client expects as its answer."
+    "proxy-stream-responses", Int(0, 2**31 - 1), 1, "Datagrams that a UDP client expects as its answer."
 )
