@@ -650,6 +650,7 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     firewall: Firewall | None = None  # of requests that nobody's route takes
     tracing: Tracing = Tracing()
     firewall_rules: str = ""  # in place of the recommended ones where a firewall is `common`
+    relative_redirects: bool = False  # of redirects that lines of snippets make
 
 
 VerifyMode = Literal["on", "off", "optional", "optional_no_ca"]

@@ -96,9 +96,10 @@ local function has_tls(host)
   return host.wildcard_tls
 end
 
--- Whether a plain request to a route with such a rule is sent to https.
+-- Whether a plain request to a route with such a rule is sent to https: a forwarded scheme that is neither (`wss`,
+-- `https,http`) is not plain.
 function _M.wants_https(context, rule)
-  return (rule.force or has_tls(context.host)) and variable("pass_access_scheme") ~= "https"
+  return (rule.force or has_tls(context.host)) and variable("pass_access_scheme") == "http"
 end
 
 -- true when the request is sent to https.

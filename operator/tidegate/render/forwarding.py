@@ -77,13 +77,19 @@ class Forwarding:
     def forwarded_maps(self) -> list[tuple[str, ForwardedSource]]:
         """Variables that take a forwarded header where one is trusted and present, else what NGINX itself sees."""
         trusted = self.settings.use_forwarded_headers
+        told = "$tidegate_told_scheme" if self.port_tells_scheme else "$pass_access_scheme"
         rows = [
-            ("$pass_access_scheme", "$http_x_forwarded_proto", self._scheme),
+            (told, "$http_x_forwarded_proto", self._scheme),
             ("$pass_server_port", "$http_x_forwarded_port", "$server_port"),
             ("$pass_port", "$http_x_forwarded_port", "$tidegate_port"),
             ("$best_http_host", "$tidegate_forwarded_host", "$tidegate_http_host"),
         ]
         return [(name, ForwardedSource(header if trusted else own, own)) for name, header, own in rows]
+
+    @property
+    def port_tells_scheme(self) -> bool:
+        """Whether a PROXY line of port 443 means https, whatever a believed header says."""
+        return self.settings.use_proxy_protocol and self.settings.use_forwarded_headers
 
     @property
     def forwarded_for_variable(self) -> str:

@@ -228,4 +228,5 @@ def translate_globals(
         firewall=usable_firewall(settings, options.nginx),
         firewall_rules=global_rules(settings),
         tracing=tracing_of(settings),
+        relative_redirects=get(cm.RELATIVE_REDIRECTS),
     )

@@ -36,4 +36,19 @@ def with_snippets(
     if not snippet and not common:
         return policy
     captures = path if match is Match.REGEX and uses_captures((*snippet, *common), path) else ""
-    return replace(policy, snippet=snippet, captures=captures, common_snippet=bool(common))
+    lines = (*snippet, *_redirect_lines(settings, globals_, (*snippet, *common)))
+    return replace(policy, snippet=lines, captures=captures, common_snippet=bool(common))
+
+
+def _redirect_lines(
+    settings: IngressSettings, globals_: GlobalSettings, snippet: tuple[Directive, ...]
+) -> tuple[Directive, ...]:
+    """How redirects to a path that a snippet makes are written, where the Ingress says otherwise than all do."""
+    relative, port = settings.get(ann.RELATIVE_REDIRECTS), settings.get(ann.USE_PORT_IN_REDIRECTS)
+    found = []
+    if relative != globals_.get(cm.RELATIVE_REDIRECTS):
+        found.append(Directive("absolute_redirect", ("off" if relative else "on",)))
+    if port:
+        found.append(Directive("port_in_redirect", ("on",)))
+    own = {line.name for line in snippet}
+    return tuple(line for line in found if line.name not in own)
