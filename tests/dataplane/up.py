@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -306,8 +307,14 @@ class Up:
 
         status, body = self.ask_admin("/metrics")
         assert status == 200, body
-        families = text_string_to_metric_families(body.decode())
-        return [(one.name, one.labels, one.value) for family in families for one in family.samples]
+        text = body.decode()
+        bare = set(re.findall(r"^# TYPE (\w+(?<!_total)) counter$", text, re.MULTILINE))
+        found = [one for family in text_string_to_metric_families(text) for one in family.samples]
+        # the parser gives every counter the suffix, also those that have none in the text
+        names = [one.name.removesuffix("_total") for one in found]
+        return [
+            (name if name in bare else one.name, one.labels, one.value) for name, one in zip(names, found, strict=True)
+        ]
 
     # -- requests ------------------------------------------------------------------------------------------------------
 

@@ -10,8 +10,9 @@ local ewma = require "tidegate.ewma"
 local ffi = require "ffi"
 local tracing = require "tidegate.tracing"
 
-local concat, floor, format = table.concat, math.floor, string.format
+local byte, concat, floor, format = string.byte, table.concat, math.floor, string.format
 local ngx = ngx
+local TILDE = byte("~")
 local now, start_time, seconds_of, count_of = calls.now, calls.start_time, calls.seconds, calls.count
 local queue = ngx.shared.tidegate_metrics
 
@@ -105,9 +106,12 @@ end
 -- Label texts are kept with the route: by method, then status.
 local function labels_of(context, route, status)
   local method = ngx.req.get_method()
-  local canary = context.canary
+  local canary, asked = context.canary, context.host
   if canary then
-    return label_text(route, context.host and context.host.name or "", context.backend.log_name, method, status)
+    return label_text(route, asked and asked.name or "", context.backend.log_name, method, status)
+  end
+  if asked and asked.alias_of and byte(asked.name) ~= TILDE then -- under the name that was asked for
+    return label_text(route, asked.name, nil, METHODS[method] or "other", STATUSES[status] or "other")
   end
   local by_method = route.label_texts
   if not by_method then

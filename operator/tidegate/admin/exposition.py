@@ -18,6 +18,7 @@ from tidegate.agent.client import AgentError
 from tidegate.agent.protocol import ProcessUsage
 from tidegate.apply.dataplane import DataPlaneError, ZoneFill
 from tidegate.control import ControlPlane, constant_labels
+from tidegate.findings import ObjectKey
 from tidegate.report.certificate_metrics import CertificateSamples, Row
 from tidegate.report.looplag import LoopLag
 from tidegate.report.metrics import Rows
@@ -118,7 +119,8 @@ def _controller(control: ControlPlane, constant: dict[str, str]) -> list[Metric]
 
 def _orphans(control: ControlPlane, constant: dict[str, str]) -> Metric:
     names = (*constant, "namespace", "ingress", "type")
-    family = GaugeMetricFamily(f"{PREFIX}orphan_ingress", "1: a Service or its endpoints are missing", labels=names)
+    text = "1: a Service or its endpoints are missing, 0: no longer"
+    family = GaugeMetricFamily(f"{PREFIX}orphan_ingress", text, labels=names)
     backends = control.translator.backends
     kinds: dict[tuple[str, str], set[str]] = {}
     for host in control.translator.hosts.values():
@@ -130,9 +132,12 @@ def _orphans(control: ControlPlane, constant: dict[str, str]) -> Metric:
             service = control.store.service(namespace, rest.rpartition(":")[0])
             kind = "no-endpoint" if service else "no-service"
             kinds.setdefault((route.labels.namespace, route.labels.ingress), set()).add(kind)
-    for (namespace, ingress), found in sorted(kinds.items()):
-        for kind in sorted(found):
-            family.add_metric((*constant.values(), namespace, ingress, kind), 1)
+    now = {(namespace, ingress, kind) for (namespace, ingress), found in kinds.items() for kind in found}
+    seen = control.orphans_seen
+    seen |= now
+    seen -= {row for row in seen if ObjectKey("Ingress", row[0], row[1]) not in control.translator.views}
+    for row in sorted(seen):
+        family.add_metric((*constant.values(), *row), float(row in now))
     return family
 
 
@@ -181,6 +186,22 @@ def _own(control: ControlPlane) -> list[Metric]:
     ]
 
 
+_COUNTERS = (
+    f"{PREFIX}requests",
+    f"{PREFIX}success",
+    f"{PREFIX}errors",
+    f"{PREFIX}check_success",
+    f"{PREFIX}check_errors",
+)
+
+
+def _with_counters(text: bytes) -> bytes:
+    """With the type of counters whose names, the retired controller's, lack the suffix that the library insists on."""
+    for name in _COUNTERS:
+        text = text.replace(f"# TYPE {name} untyped\n".encode(), f"# TYPE {name} counter\n".encode())
+    return text
+
+
 More = Callable[[dict[str, str]], list[Metric]]
 
 
@@ -222,7 +243,7 @@ class Exposition:
         registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=registry)
         registry.register(_Collector([*families, *self._control.request_metrics.collect(rows)]))
-        text: bytes = generate_latest(registry)
+        text = _with_counters(generate_latest(registry))
         if certificates is not None:
             text += self._certificates.text(certificates).encode()
         return text
