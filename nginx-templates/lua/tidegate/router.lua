@@ -95,7 +95,7 @@ local function choose_backend(context, route, backend)
   end
   if taker then
     backend, context.canary = other, taker
-    if settings.log_variables and taker ~= canaries[1] then
+    if settings.log_variables then
       ngx.var.proxy_alternative_upstream_name = taker.log_name
     end
   end
@@ -146,9 +146,6 @@ end
 local function set_log_variables(route, all)
   local var, labels = ngx.var, route.labels
   var.proxy_upstream_name = route.log_name or "upstream-default-backend"
-  if route.canaries then
-    var.proxy_alternative_upstream_name = route.canaries[1].log_name
-  end
   if all then
     var.namespace, var.ingress_name = labels.namespace or "", labels.ingress or ""
     var.service_name, var.service_port = labels.service or "", labels.port or ""
@@ -223,18 +220,23 @@ local function nobody_home(context)
   return proxy(context, context.route)
 end
 
--- Built-in pages of the catch-all host. Returns true when the request has ended.
+-- Built-in pages of the catch-all host, which are neither logged nor counted. Returns true when the request has ended.
 local function built_in(uri)
-  if sub(uri, 1, #settings.health_path) == settings.health_path then
-    ngx.status = 200
-    ngx.exit(200)
-    return true
+  local healthy = sub(uri, 1, #settings.health_path) == settings.health_path
+  if not healthy and sub(uri, 1, #STATUS_PAGE) ~= STATUS_PAGE then
+    return false
   end
-  if sub(uri, 1, #STATUS_PAGE) == STATUS_PAGE then
+  contexts.release()
+  if not healthy then
     ngx.exec("@tidegate_status")
     return true
   end
-  return false
+  if settings.log_variables then
+    ngx.var.tidegate_quiet = "1"
+  end
+  ngx.status = 200
+  ngx.exit(200)
+  return true
 end
 
 -- Hands the request to the location of its policy, whose snippet comes first.
@@ -357,6 +359,9 @@ end
 -- Answers that come before any route: a status, redirects of the whole host, pages of the catch-all host. Returns true
 -- when the request has ended.
 local function ends_early(context, host, name, uri, server)
+  if settings.log_variables then
+    ngx.var.proxy_upstream_name = "-" -- as no backend is asked
+  end
   if host.strict then
     local status = clients.refusal(host, name, server)
     if status then

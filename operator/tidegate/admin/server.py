@@ -18,6 +18,7 @@ from tidegate.endpointpools.controller import EndpointPools
 from tidegate.endpointpools.shown import pool_row
 from tidegate.findings import Severity
 from tidegate.model import Host, Policy
+from tidegate.render.runtime import HEALTH_PATH
 from tidegate.report.endpoints import count_endpoints, endpoint_rows
 from tidegate.report.events import KeptEvents
 from tidegate.report.explain import explain
@@ -74,7 +75,7 @@ class AdminServer:
         control: ControlPlane,
         host: str,
         port: int,
-        health_path: str = "/healthz",
+        health_path: str = HEALTH_PATH,
         *,
         leads: Callable[[], bool] = lambda: True,
         more: More | None = None,

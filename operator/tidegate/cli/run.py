@@ -91,7 +91,7 @@ from tidegate.kubernetes.addresses import Pods, Published
 from tidegate.kubernetes.client import Access
 from tidegate.logs import LogFormat, configure
 from tidegate.operator import Operator, OperatorOptions, PoolOptions, WebhookOptions
-from tidegate.render.runtime import MetricSettings
+from tidegate.render.runtime import HEALTH_PATH, MetricSettings
 from tidegate.translate.options import DEFAULT_PREFIX, Options
 
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
@@ -198,7 +198,7 @@ def run(
     http_address: Annotated[str, typer.Option("--http-address", help="The address of both; empty: all.")] = "",
     healthz_port: HealthPort = 10254,
     healthz_host: Annotated[str, typer.Option("--healthz-host", help="The admin address; empty: all.")] = "",
-    health_check_path: HealthPath = "/healthz",
+    health_check_path: HealthPath = HEALTH_PATH,
     # the webhook
     validating_webhook: Webhook = "",
     validating_webhook_certificate: WebhookCertificate = "",
@@ -351,6 +351,7 @@ def run(
                 ssl_passthrough=enable_ssl_passthrough,
                 own=(healthz_port, stream_port, *((webhook.port,) if webhook else ())),
                 http3_port=told_port,
+                health_path=health_check_path,
             )
             progress = Progress(f"port {http_port}", f"port {healthz_port}", as_log=log_format is LogFormat.JSON)
             control = ControlPlane(

@@ -31,7 +31,7 @@ from tidegate.cli.progress import Progress
 from tidegate.control import ControlPlane
 from tidegate.kubernetes.client import ConnectError
 from tidegate.operator import OperatorError
-from tidegate.render.runtime import MetricSettings, Runtime
+from tidegate.render.runtime import HEALTH_PATH, MetricSettings, Runtime
 from tidegate.render.template import template_folder
 from tidegate.sources.directory import MissingFolderError
 
@@ -150,6 +150,7 @@ async def make_runtime(
     ssl_passthrough: bool = False,
     own: tuple[int, ...] = (),
     http3_port: int = 0,
+    health_path: str = HEALTH_PATH,
 ) -> Runtime:
     """A run directory that is ours, and what NGINX can do. Raises one of FATAL.
 
@@ -178,6 +179,7 @@ async def make_runtime(
         ssl_passthrough=ssl_passthrough,
         own=await asyncio.to_thread(own_ports, *own),
         http3_port=http3_port,
+        health_path=health_path,
     )
 
 

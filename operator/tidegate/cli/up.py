@@ -90,7 +90,7 @@ from tidegate.dns import parse_server
 from tidegate.endpointpools.source import PooledSource
 from tidegate.findings import ObjectKey
 from tidegate.logs import LogFormat, configure
-from tidegate.render.runtime import MetricSettings
+from tidegate.render.runtime import HEALTH_PATH, MetricSettings
 from tidegate.report.changes import ChangeRecord
 from tidegate.report.events import KeptEvents
 from tidegate.sources.directory import DirectorySource, MissingFolderError
@@ -109,7 +109,7 @@ def up(
     http_address: Annotated[str, typer.Option("--http-address", help="The address of both.")] = "127.0.0.1",
     healthz_port: HealthPort = 10254,
     healthz_host: Annotated[str, typer.Option("--healthz-host", help="The admin address.")] = "127.0.0.1",
-    health_check_path: HealthPath = "/healthz",
+    health_check_path: HealthPath = HEALTH_PATH,
     ingress_class: IngressClass = "nginx",
     controller_class: ControllerClass = "k8s.io/ingress-nginx",
     ingress_class_by_name: ClassByName = False,
@@ -251,6 +251,7 @@ def up(
             ssl_passthrough=enable_ssl_passthrough,
             own=(healthz_port, stream_port, *((webhook_port,) if webhook_port else ())),
             http3_port=told_port,
+            health_path=health_check_path,
         )
         progress = Progress(
             f"http://{address(http_address, http_port)}",

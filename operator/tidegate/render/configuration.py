@@ -28,7 +28,7 @@ from tidegate.render.questions import (
     questions_of,
 )
 from tidegate.render.quoting import is_used
-from tidegate.render.runtime import PEM_FOLDER, Capacity, MetricSettings, Runtime
+from tidegate.render.runtime import HEALTH_PATH, PEM_FOLDER, Capacity, MetricSettings, Runtime
 from tidegate.render.servers import NativeServer, native_servers
 from tidegate.render.snippets import complete
 from tidegate.render.streams import PassthroughServers, StreamBlock
@@ -208,7 +208,7 @@ class Configuration:
     @property
     def boot(self) -> str:
         """The JSON text from which a generation of workers starts."""
-        settings = self.settings
+        settings, health_path = self.settings, self.runtime.health_path
         text = msgspec.json.encode(
             {
                 "generation": self.generation,
@@ -227,6 +227,7 @@ class Configuration:
                     "log_default_backend": settings.log_default_backend,
                     "default_location": bool(settings.location_snippet or settings.firewall),
                     **({"limit_by": settings.limit_by} if settings.limit_by else {}),
+                    **({"health_path": health_path} if health_path not in ("", "/", HEALTH_PATH) else {}),
                 },
                 "balancer": {
                     "tries": settings.tries,

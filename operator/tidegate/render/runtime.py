@@ -11,6 +11,7 @@ from tidegate.render.firewall import FirewallFiles
 HEADERS_MORE = "ngx_http_headers_more_filter_module.so"
 MIB = 1024 * 1024
 LEAST_PARSED = 4 * MIB  # bytes of certificates that each worker may keep parsed
+HEALTH_PATH = "/healthz"
 PEM_FOLDER = "tls/backends"  # below the run directory: certificates and keys that policies name
 
 USUAL_FIREWALL = FirewallFiles()
@@ -63,6 +64,7 @@ class Runtime:
     http3_port: int = 0  # the UDP port that clients are told about; 0: no HTTP/3
     stream_port: int = 10247  # UDP, on a loopback address of the run directory's own
     own: OwnPorts | None = None
+    health_path: str = HEALTH_PATH  # what begins with it is answered 200 on the catch-all host
 
     @property
     def worker_place(self) -> str:

@@ -48,8 +48,7 @@ class Defaults:
 
     def route(self, host_patterns: tuple[str, ...]) -> DefaultRoute:
         name = self.backend
-        labels = Labels(service=name.service, port=str(name.port)) if name else Labels()
-        return DefaultRoute(str(name) if name else "", Route(Match.PREFIX, "/", labels), host_patterns)
+        return DefaultRoute(str(name) if name else "", Route(Match.PREFIX, "/", Labels()), host_patterns)
 
     def _update_backend(self, store: Store, key: ObjectKey) -> Finding | None:
         service = store.service(key.namespace, key.name)
