@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from tidegate.cli.common import (
+    AllowedNetworks,
     ConfigMapName,
     ControllerClass,
     IngressClass,
@@ -20,6 +21,7 @@ from tidegate.cli.common import (
     err,
     fail,
     load,
+    networks,
     options_from,
     out,
     print_data,
@@ -87,6 +89,7 @@ def explain_command(
     watch_ingress_without_class: WithoutClass = False,
     configmap: ConfigMapName = "",
     annotations_prefix: Prefix = DEFAULT_PREFIX,
+    endpoint_pool_allowed_cidrs: AllowedNetworks = "",
 ) -> None:
     """Show which host, path, Ingress, policy and endpoints answer a URL, and where each setting comes from."""
     try:
@@ -94,7 +97,7 @@ def explain_command(
             options = options_from(
                 ingress_class, controller_class, watch_ingress_without_class, configmap, annotations_prefix
             )
-            translator, findings = load(directory, options)
+            translator, findings = load(directory, options, networks(endpoint_pool_allowed_cidrs))
             found = explain(translator, url)
             errors = tuple(item for item in findings if item.severity is Severity.ERROR)
             print_findings(errors, Output.TABLE, err)
@@ -105,7 +108,7 @@ def explain_command(
     except ValueError as error:
         fail(str(error), 2)
     except (aiohttp.ClientError, TimeoutError, _OtherServerError) as error:
-        fail(f"no Tidegate answers at {admin}: {error}")
+        fail(f"no Tidegate answers at {admin}: {error} (--admin names another, --dir a folder to explain)")
     if output is Output.TABLE:
         _print(found)
     else:

@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from tidegate.cli.common import (
+    AllowedNetworks,
     ConfigMapName,
     ControllerClass,
     IngressClass,
@@ -20,6 +21,7 @@ from tidegate.cli.common import (
     WithoutClass,
     err,
     load,
+    networks,
     options_from,
     print_data,
     print_findings,
@@ -76,6 +78,7 @@ def render_command(
     annotations_prefix: Prefix = DEFAULT_PREFIX,
     tcp_services_configmap: TCPServices = "",
     udp_services_configmap: UDPServices = "",
+    endpoint_pool_allowed_cidrs: AllowedNetworks = "",
 ) -> None:
     """Print nginx.conf, or with --output json or yaml the model. Needs no NGINX."""
     options = options_from(
@@ -87,7 +90,7 @@ def render_command(
         tcp_services=tcp_services_configmap,
         udp_services=udp_services_configmap,
     )
-    translator, findings = load(folder, options)
+    translator, findings = load(folder, options, networks(endpoint_pool_allowed_cidrs))
     policies, users = translator.policies()
     if output is Output.TABLE:
         configuration = Configuration(

@@ -46,6 +46,20 @@ class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
     findings: tuple[str, ...] = ()
 
 
+def _written(value: object) -> str:
+    """As a manifest has it."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return str(value)
+        case tuple() | list() | set() | frozenset():
+            return ", ".join(map(_written, value))
+    return str(value)
+
+
 def _settings(view: View) -> tuple[SettingOrigin, ...]:
     rows = []
     for name, setting in ANNOTATIONS.items():
@@ -53,7 +67,7 @@ def _settings(view: View) -> tuple[SettingOrigin, ...]:
             continue
         value = view.settings.value(setting)
         if value.origin.kind is not OriginKind.DEFAULT or setting.configmap_key:
-            rows.append(SettingOrigin(name, str(value.value), str(value.origin)))
+            rows.append(SettingOrigin(name, _written(value.value), str(value.origin)))
     return tuple(rows)
 
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import anyio._backends._asyncio  # noqa: F401 - watchfiles would have it read while the event loop runs
 import watchfiles
 
-from tidegate.findings import ObjectKey
+from tidegate.findings import Finding, ObjectKey, Severity
 from tidegate.resources.changes import Change, SourceUpdate
 from tidegate.sources import tree
 from tidegate.sources.entries import FileContent, read_text
 from tidegate.sources.folder import Folder
-from tidegate.sources.reader import FolderReader, MissingFolderError, broken, check_folder
+from tidegate.sources.reader import NO_MANIFESTS, FolderReader, MissingFolderError, broken, check_folder
 
 __all__ = ["DirectorySource", "MissingFolderError", "load_once", "load_text"]
 
@@ -198,7 +198,7 @@ def load_once(
     except (tree.TooLargeError, OSError) as error:
         content = broken(place, error)
     folder.put(root.name, content, result[1].modified_ns // 10**9 if result else 0)
-    return folder.settle() or SourceUpdate((), folder.findings)
+    return _settled(folder, content, place)
 
 
 def load_text(
@@ -211,5 +211,15 @@ def load_text(
 ) -> SourceUpdate:
     """What manifests from elsewhere say; `created` (epoch seconds) stands in for absent creation times."""
     folder = Folder(ingress_class=ingress_class, controller_class=controller_class)
-    folder.put(file, read_text(text, file), created)
+    content = read_text(text, file)
+    folder.put(file, content, created)
+    return _settled(folder, content, file)
+
+
+def _settled(folder: Folder, content: FileContent, place: str) -> SourceUpdate:
+    """What is without any object is likely not what was meant."""
+    if not (content.entries or content.findings or content.ignored):
+        key = ObjectKey("File", "", place)
+        message = "there is no object in it"
+        folder.notice(NO_MANIFESTS, Finding(key, "", Severity.WARNING, NO_MANIFESTS, message, place))
     return folder.settle() or SourceUpdate((), folder.findings)

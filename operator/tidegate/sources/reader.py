@@ -16,6 +16,7 @@ from tidegate.sources.entries import FileContent, read_text
 from tidegate.sources.folder import Folder
 from tidegate.sources.manifests import MAX_BYTES, unreadable
 
+NO_MANIFESTS = "NoManifests"
 EMPTY_GRACE = 0.15
 """Seconds for which a file that lost all its text is not believed: it is likely being written."""
 
@@ -81,7 +82,7 @@ class FolderReader:
         """A folder without manifests is likely another one than was meant."""
         empty = not self.missing and not any(True for _ in self._folder.files())
         endings = ", ".join(f"*{suffix}" for suffix in tree.SUFFIXES)
-        self.notice("NoManifests", f"nothing is served: there is no file {endings} in it" if empty else None)
+        self.notice(NO_MANIFESTS, f"nothing is served: there is no file {endings} in it" if empty else None)
 
     def _look_at(self, paths: Iterable[str]) -> None:
         folders: set[str] = set()

@@ -14,6 +14,7 @@ from tidegate.cli.main import app
 from typer.testing import CliRunner, Result
 
 WEBHOOK_FILES = ("--validating-webhook-certificate", "c", "--validating-webhook-key", "k")
+EXAMPLES = Path(__file__).parents[3] / "examples"
 CONFIGMAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b}\n"
 
 
@@ -82,6 +83,11 @@ def test_an_empty_folder_is_said_to_be_one(tmp_path: Path) -> None:
     assert tidegate("check", tmp_path).stdout == ""
 
 
+def test_nothing_on_stdin_is_said_to_be_nothing() -> None:
+    found = CliRunner().invoke(app, ["check", "-"], input="---\n# nothing\n")
+    assert (found.exit_code, "there is no object in it" in found.stdout) == (0, True)
+
+
 def test_what_a_pipe_says_is_checked() -> None:
     reading, writing = os.pipe()
     os.write(writing, b"kind: [\n")
@@ -89,6 +95,15 @@ def test_what_a_pipe_says_is_checked() -> None:
     found = tidegate("check", f"/dev/fd/{reading}")
     os.close(reading)
     assert (found.exit_code, "UnreadableFile" in found.stdout) == (1, True)
+
+
+@pytest.mark.parametrize("command", [("check",), ("render",), ("explain", "http://shop.example.com/", "--dir")])
+def test_the_examples_hold_for_each_command_with_the_flag_that_their_readme_names(command: tuple[str, ...]) -> None:
+    flag = ("--endpoint-pool-allowed-cidrs", "127.0.0.0/8")
+    assert flag[0] in (EXAMPLES / "README.md").read_text()
+    for folder in ("demo", "endpoints"):
+        found = tidegate(*command, EXAMPLES / folder, *flag)
+        assert (found.exit_code, "error" in found.stderr.replace("0 errors", "")) == (0, False), found.stderr
 
 
 def test_explain_tells_what_is_wrong_with_the_folder(tmp_path: Path) -> None:

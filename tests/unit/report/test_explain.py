@@ -134,6 +134,14 @@ def test_tls_that_is_passed_through_is_said_to_be() -> None:
     assert found.endpoints == ("192.0.2.1:8080",)
 
 
+def test_values_are_written_as_manifests_have_them() -> None:
+    rules = ingress("shop.test", ssl_redirect="0", whitelist_source_range="192.0.2.0/24,198.51.100.1")
+    values = {row.name: row.value for row in answer("http://shop.test/", rules).settings}
+    assert values["ssl-redirect"] == "false"
+    assert values["whitelist-source-range"] == "192.0.2.0/24, 198.51.100.1/32"
+    assert values["force-ssl-redirect"] == "false"
+
+
 @pytest.mark.parametrize("path", ["/..", "/a/../../b", "/%zz", "/%00"])
 def test_paths_that_nginx_refuses_are_refused(path: str) -> None:
     assert words(f"http://shop.test{path}", ingress("shop.test")).startswith("answers 400")
