@@ -76,12 +76,14 @@ class Judge:
             return f"metadata.uid: found {ingress.metadata.uid!r}, allowed: a UUID"
         if settings.get(cm.STRICT_VALIDATE_PATH_TYPE) and (faults := _path_faults(ingress)):
             return faults[0]
-        if fault := self._foreign_prefix(ingress) or self._forbidden_snippet(ingress):
+        if fault := self._foreign_prefix(ingress):
             return fault
         view = accept(ingress, None, settings, self._options)
         errors = [finding for finding in view.findings if finding.severity is Severity.ERROR]
         if not view.accepted:
             return _joined(errors) or "this revision would not be applied"
+        if fault := self._forbidden_snippet(ingress):
+            return fault
         warnings += [finding.words for finding in view.findings if finding.severity is not Severity.INFO]
         warnings += self._missing_services(ingress)
         return self._overlap(ingress)
