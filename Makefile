@@ -40,6 +40,7 @@ demo: setup  ## a small shop behind a real NGINX on this machine; CHECK=1 ends a
 test: setup  ## every test that needs no container engine
 	@scripts/trixie-rootfs.sh
 	@scripts/kube-programs.sh
+	@scripts/tool-programs.sh
 	@$(BIN)/pytest -n 2 $(ARGS)
 
 .PHONY: e2e

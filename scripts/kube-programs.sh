@@ -24,10 +24,18 @@ fi
 mkdir -p "$bin"
 for program in "${missing[@]}"; do
     echo "kube-programs: building $program" >&2
+    flags='-s -w'
     case $program in
     etcd) module=tools package=./etcd ;;
     helm) module=tools package=helm.sh/helm/v3/cmd/helm ;;
-    *) module=kubernetes package=k8s.io/kubernetes/cmd/$program ;;
+    *)
+        module=kubernetes package=k8s.io/kubernetes/cmd/$program
+        # what the program says of its version, which tools read
+        version=$(cd "$modules/$module" && go list -m -f '{{.Version}}' k8s.io/kubernetes)
+        IFS=. read -r major minor _ <<<"${version#v}"
+        variables=k8s.io/component-base/version
+        flags+=" -X $variables.gitVersion=$version -X $variables.gitMajor=$major -X $variables.gitMinor=$minor -X $variables.gitTreeState=clean"
+        ;;
     esac
-    (cd "$modules/$module" && CGO_ENABLED=0 GOBIN=$bin go install -trimpath -ldflags '-s -w' "$package")
+    (cd "$modules/$module" && CGO_ENABLED=0 GOBIN=$bin go install -trimpath -ldflags "$flags" "$package")
 done

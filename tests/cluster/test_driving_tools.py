@@ -5,71 +5,17 @@ served as it expects.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 
-import driven
 import pytest
-from apiserver import ApiServer, Manifest, until
-from dataplane import Reply, Request, Server, echo
-from dnsserver import Dns
-from network import Network
-from running import NAMESPACE, PATIENCE, Run, ingress_class, namespace
-from test_webhook import configuration
+from apiserver import ApiServer
 from toolsequences import SEQUENCES
-from up import free_ports, ingress
-
-HOOK = "tidegate-tools"
-STATUS = "192.0.2.7,lb.example.net"
-
-
-class Cluster:
-    """Objects go to the API server, in one request each, as a tool sends them."""
-
-    in_cluster = True
-
-    def __init__(self, run: Run, network: Network, stack: ExitStack) -> None:
-        self.up, self._api, self._network, self._stack = run, run.cluster, network, stack
-
-    def put(self, *manifests: Manifest) -> None:
-        for one in manifests:
-            self._api.kubectl("apply", "-f", "-", stdin=driven.as_json(one))
-
-    def remove(self, *manifests: Manifest) -> None:
-        for one in manifests:
-            self._api.delete(one["kind"].lower(), one["metadata"]["name"], driven.NAMESPACE)
-
-    def read(self, manifest: Manifest) -> Manifest:
-        found = self._api.get(manifest["kind"].lower(), manifest["metadata"]["name"], driven.NAMESPACE)
-        found["metadata"].get("annotations", {}).pop("kubectl.kubernetes.io/last-applied-configuration", None)
-        return found
-
-    def server(self, name: str, handler: Callable[[Request], Reply | None] = echo) -> Server:
-        return self._stack.enter_context(Server(name, handler, listener=self._network.listener()))
+from toolworld import Cluster, toolworld
 
 
 @pytest.fixture(scope="module")
 def world(cluster: ApiServer) -> Iterator[Cluster]:
-    with ExitStack() as stack:
-        network = Network()
-        stack.callback(network.close)
-        dns = stack.enter_context(Dns([f"{network.base}.1"]))
-        port = free_ports(1)[0]
-        hook = configuration(port)
-        hook["metadata"]["name"] = HOOK
-        hook["webhooks"][0] |= {"namespaceSelector": {"matchLabels": {"tools": "true"}}, "failurePolicy": "Fail"}
-        cluster.apply(namespace(NAMESPACE), namespace(driven.NAMESPACE, tools="true"), ingress_class(), hook)
-        stack.callback(cluster.kubectl, "delete", "validatingwebhookconfiguration", HOOK)
-        flags = ["--validating-webhook", f"127.0.0.1:{port}", "--validating-webhook-service", "localhost"]
-        flags += ["--validating-webhook-secret", f"{NAMESPACE}/{HOOK}", "--validating-webhook-configuration", HOOK]
-        flags += ["--publish-status-address", STATUS, "--election-id", HOOK, "--http-address", ""]
-        run = stack.enter_context(Run(cluster, *flags, "--resolver", f"127.0.0.1:{dns.port}"))
-        run.start()
-        until(lambda: "limit-rps" in _refused(cluster), PATIENCE, "the webhook is not asked")
-        yield Cluster(run, network, stack)
-
-
-def _refused(cluster: ApiServer) -> str:
-    return cluster.try_to_apply(ingress("probe", "probe.test", namespace=driven.NAMESPACE, limit_rps="many"))
+    with toolworld(cluster, "tidegate-tools") as one:
+        yield one
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
