@@ -55,7 +55,7 @@ class OnInvalid(StrEnum):
 class Becomes(StrEnum):
     """What carries the value out."""
 
-    DATA = "data"  # route data: a change never reloads
+    DATA = "data"  # route data: a change of the value never reloads, its first use may
     POLICY = "policy"  # NGINX configuration: a never-seen value reloads once
     GLOBAL = "global configuration"  # the http level: a change reloads once
     CONTROL = "control plane"  # interpreted before anything reaches NGINX

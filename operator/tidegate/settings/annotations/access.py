@@ -7,7 +7,7 @@ from typing import Final
 from tidegate.settings.configmap import access as keys
 from tidegate.settings.family import Family
 from tidegate.settings.lists import CidrList
-from tidegate.settings.setting import OnInvalid, Risk
+from tidegate.settings.setting import Becomes, OnInvalid, Risk
 from tidegate.settings.types import Choice
 
 _FAMILY: Final = Family("Access", on_invalid=OnInvalid.DENY, security=True)
@@ -20,6 +20,7 @@ ALLOWLIST_SOURCE_RANGE: Final = _FAMILY.overriding(
     risk=Risk.MEDIUM,
     aliases=("whitelist-source-range",),
     empty_is_set=True,
+    becomes=Becomes.DATA,
 )
 DENYLIST_SOURCE_RANGE: Final = _FAMILY.overriding(
     keys.DENYLIST_SOURCE_RANGE,
@@ -27,6 +28,7 @@ DENYLIST_SOURCE_RANGE: Final = _FAMILY.overriding(
     "Clients that get 403, whatever an allow list says. It takes the place of the ConfigMap's list.",
     risk=Risk.MEDIUM,
     empty_is_set=True,
+    becomes=Becomes.DATA,
 )
 SATISFY: Final = _FAMILY.setting(
     "satisfy",

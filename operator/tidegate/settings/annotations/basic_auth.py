@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tidegate.settings.family import Family
-from tidegate.settings.setting import OnInvalid, Risk
+from tidegate.settings.setting import Becomes, OnInvalid, Risk
 from tidegate.settings.texts import CharClass, Containing, Reference, Text
 
 _FAMILY: Final = Family("Basic authentication", on_invalid=OnInvalid.REJECT, security=True)
@@ -25,6 +25,7 @@ AUTH_SECRET: Final = _FAMILY.setting(
     "The Secret with the users.",
     risk=Risk.MEDIUM,
     on_invalid=OnInvalid.DENY,
+    becomes=Becomes.DATA,
 )
 AUTH_SECRET_TYPE: Final = _FAMILY.setting(
     "auth-secret-type",
@@ -34,5 +35,10 @@ AUTH_SECRET_TYPE: Final = _FAMILY.setting(
     on_misfit=OnInvalid.DENY,
 )
 AUTH_REALM: Final = _FAMILY.setting(
-    "auth-realm", Text(CharClass.BASIC_SP), "", "What the client is told it logs in to.", risk=Risk.MEDIUM
+    "auth-realm",
+    Text(CharClass.BASIC_SP),
+    "",
+    "What the client is told it logs in to.",
+    risk=Risk.MEDIUM,
+    becomes=Becomes.DATA,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tidegate.settings.family import Family
-from tidegate.settings.setting import OnInvalid, Risk, Scope
+from tidegate.settings.setting import Becomes, OnInvalid, Risk, Scope
 from tidegate.settings.texts import CommonNamePattern, Reference
 from tidegate.settings.types import Choice, GoBool, Int
 from tidegate.settings.urls import ErrorPage
@@ -49,12 +49,14 @@ AUTH_TLS_ERROR_PAGE: Final = _FAMILY.setting(
     "",
     "Where clients without a good certificate are sent.",
     risk=Risk.HIGH,
+    becomes=Becomes.DATA,
 )
 AUTH_TLS_PASS_CERTIFICATE_TO_UPSTREAM: Final = _FAMILY.setting(
     "auth-tls-pass-certificate-to-upstream",
     GoBool(),
     False,
     "Whether the backend gets the certificate in the header ssl-client-cert.",
+    becomes=Becomes.DATA,
 )
 AUTH_TLS_MATCH_CN: Final = _FAMILY.setting(
     "auth-tls-match-cn",
@@ -63,4 +65,5 @@ AUTH_TLS_MATCH_CN: Final = _FAMILY.setting(
     "A pattern that the subject of the certificate has to match; otherwise 403.",
     risk=Risk.HIGH,
     exact=True,
+    becomes=Becomes.DATA,
 )

@@ -8,7 +8,7 @@ from tidegate.settings.configmap.global_auth import METHODS
 from tidegate.settings.directives import Directives
 from tidegate.settings.family import Family
 from tidegate.settings.lists import CacheDurations, CommaList
-from tidegate.settings.setting import OnInvalid, Risk
+from tidegate.settings.setting import Becomes, OnInvalid, Risk
 from tidegate.settings.texts import CharClass, HashExpression, Reference, Text
 from tidegate.settings.types import Choice, GoBool, Int
 from tidegate.settings.urls import Url
@@ -25,7 +25,9 @@ AUTH_URL: Final = _FAMILY.setting(
     on_invalid=OnInvalid.REJECT,
     on_misfit=OnInvalid.DENY,
 )
-AUTH_METHOD: Final = _FAMILY.setting("auth-method", Choice(METHODS), "GET", "The method of that question.")
+AUTH_METHOD: Final = _FAMILY.setting(
+    "auth-method", Choice(METHODS), "GET", "The method of that question.", becomes=Becomes.DATA
+)
 AUTH_SIGNIN: Final = _FAMILY.setting(
     "auth-signin",
     Text(CharClass.URLVAR),
@@ -34,6 +36,7 @@ AUTH_SIGNIN: Final = _FAMILY.setting(
     risk=Risk.HIGH,
     on_invalid=_CLOSED,
     fallback="",
+    becomes=Becomes.DATA,
 )
 AUTH_SIGNIN_REDIRECT_PARAM: Final = _FAMILY.setting(
     "auth-signin-redirect-param",
@@ -43,6 +46,7 @@ AUTH_SIGNIN_REDIRECT_PARAM: Final = _FAMILY.setting(
     risk=Risk.MEDIUM,
     on_invalid=_CLOSED,
     fallback="rd",
+    becomes=Becomes.DATA,
 )
 AUTH_RESPONSE_HEADERS: Final = _FAMILY.setting(
     "auth-response-headers",
@@ -66,6 +70,7 @@ AUTH_REQUEST_REDIRECT: Final = _FAMILY.setting(
     "What the service gets as X-Auth-Request-Redirect; unset: the request URI.",
     risk=Risk.MEDIUM,
     note="A bad value denies; it used to switch authentication off.",
+    becomes=Becomes.DATA,
 )
 AUTH_CACHE_KEY: Final = _FAMILY.setting(
     "auth-cache-key",
@@ -75,6 +80,7 @@ AUTH_CACHE_KEY: Final = _FAMILY.setting(
     risk=Risk.MEDIUM,
     on_invalid=_CLOSED,
     fallback="",
+    becomes=Becomes.DATA,
 )
 AUTH_CACHE_DURATION: Final = _FAMILY.setting(
     "auth-cache-duration",
@@ -83,6 +89,7 @@ AUTH_CACHE_DURATION: Final = _FAMILY.setting(
     "How long answers of the service are remembered, by status.",
     risk=Risk.MEDIUM,
     note="A bad value denies; it used to switch authentication off.",
+    becomes=Becomes.DATA,
 )
 AUTH_ALWAYS_SET_COOKIE: Final = _FAMILY.setting(
     "auth-always-set-cookie",
@@ -90,6 +97,7 @@ AUTH_ALWAYS_SET_COOKIE: Final = _FAMILY.setting(
     False,
     "Whether a cookie of the service is added to errors, too.",
     note="A bad value denies; it used to switch authentication off.",
+    becomes=Becomes.DATA,
 )
 AUTH_KEEPALIVE: Final = _FAMILY.setting(
     "auth-keepalive",

@@ -7,7 +7,7 @@ from typing import Final
 from tidegate.settings.configmap import proxying as keys
 from tidegate.settings.family import Family
 from tidegate.settings.lists import CidrList
-from tidegate.settings.setting import OnInvalid
+from tidegate.settings.setting import Becomes, OnInvalid
 from tidegate.settings.types import Int
 
 _GUARDS: Final = Family("Limits", on_invalid=OnInvalid.REJECT, security=True)
@@ -40,6 +40,7 @@ LIMIT_ALLOWLIST: Final = _GUARDS.setting(
     (),
     "Clients that the three limits spare.",
     aliases=("limit-whitelist",),
+    becomes=Becomes.DATA,
 )
 LIMIT_BURST_MULTIPLIER: Final = _FAMILY.setting(
     "limit-burst-multiplier",

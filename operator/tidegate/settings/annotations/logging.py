@@ -18,7 +18,6 @@ ENABLE_ACCESS_LOG: Final = _LOGGING.setting(
     GoBool(),
     True,
     "Whether requests leave a line in the access log.",
-    becomes=Becomes.DATA,
 )
 ENABLE_REWRITE_LOG: Final = _LOGGING.setting(
     "enable-rewrite-log",

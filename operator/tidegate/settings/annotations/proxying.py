@@ -52,7 +52,6 @@ PROXY_NEXT_UPSTREAM_TRIES: Final = _FAMILY.overriding(
     keys.PROXY_NEXT_UPSTREAM_TRIES,
     Int(0, _MAX_INT),
     "Attempts for one request in all; 0: no limit.",
-    becomes=Becomes.DATA,
 )
 PROXY_REQUEST_BUFFERING: Final = _FAMILY.overriding(
     keys.PROXY_REQUEST_BUFFERING, OnOff(), "Whether the backend gets a request body only when all of it is there."
