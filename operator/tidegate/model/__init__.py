@@ -1,0 +1,106 @@
+"""The model: what the data plane shall do, in frozen values that know neither Kubernetes nor NGINX.
+
+`Host`, `Backend` and `Certificate` are *data*: each is encoded as one JSON record and pushed to running workers.
+`Policy`, `ServerProfile` and `Listener` are *configuration*: each distinct one is rendered once. A `Stream` is both:
+its listener is configuration, its endpoints are data.
+"""
+
+from tidegate.model.backends import Backend, Endpoint, Listener, Passthrough, SessionCookie, Stream
+from tidegate.model.certificates import Certificate, CertificateInfo, KeyPair
+from tidegate.model.global_settings import Compression, Geo, Globals, Sampler, StreamSettings, Tracing, Tuning
+from tidegate.model.names import CATCH_ALL, PATTERN, is_pattern
+from tidegate.model.policies import (
+    AnswerRewrites,
+    BackendRedirect,
+    BackendTLS,
+    Directive,
+    FastCGI,
+    Firewall,
+    KeptConnections,
+    Mirroring,
+    Policy,
+    Protocol,
+    Question,
+    RateLimit,
+    Upstream,
+    listens_of,
+)
+from tidegate.model.routes import (
+    Access,
+    Affinity,
+    BasicAuth,
+    Canary,
+    ClientRules,
+    Cors,
+    DigestAuth,
+    ExternalAuth,
+    Host,
+    Labels,
+    Match,
+    Mirror,
+    Redirect,
+    Rewrite,
+    Route,
+    TLSRedirect,
+    Trace,
+)
+from tidegate.model.servers import Server, ServerProfile, Verification, VerifyMode
+from tidegate.model.snapshot import Snapshot
+
+__all__ = [
+    "CATCH_ALL",
+    "PATTERN",
+    "Access",
+    "Affinity",
+    "AnswerRewrites",
+    "Backend",
+    "BackendRedirect",
+    "BackendTLS",
+    "BasicAuth",
+    "Canary",
+    "Certificate",
+    "CertificateInfo",
+    "ClientRules",
+    "Compression",
+    "Cors",
+    "DigestAuth",
+    "Directive",
+    "Endpoint",
+    "ExternalAuth",
+    "FastCGI",
+    "Firewall",
+    "Geo",
+    "Globals",
+    "Host",
+    "KeptConnections",
+    "KeyPair",
+    "Labels",
+    "Listener",
+    "Match",
+    "Mirror",
+    "Mirroring",
+    "Passthrough",
+    "Policy",
+    "Protocol",
+    "Question",
+    "RateLimit",
+    "Redirect",
+    "Rewrite",
+    "Route",
+    "Sampler",
+    "Server",
+    "ServerProfile",
+    "SessionCookie",
+    "Snapshot",
+    "Stream",
+    "StreamSettings",
+    "TLSRedirect",
+    "Trace",
+    "Tracing",
+    "Tuning",
+    "Upstream",
+    "Verification",
+    "VerifyMode",
+    "is_pattern",
+    "listens_of",
+]
