@@ -49,15 +49,13 @@ class Group:
     flags: tuple[str, ...] = ()
     runner: tuple[str, ...] = ()
     jobs: int = 4
-    without: Path | None = None  # a file with cases that another group runs
     newer: bool = False  # on the NGINX of Debian 13 instead of this machine's
     names: tuple[str, ...] = ()  # cases by area/name
 
     def cases(self) -> list[str]:
         found = list(self.names)
         found += [f"{area}/{path.stem}" for area in self.areas for path in sorted((CASES / area).glob("*.yaml"))]
-        found += [name for name in (listed(self.also) if self.also else []) if name not in found]
-        return [name for name in found if not self.without or name not in listed(self.without)]
+        return found + [name for name in (listed(self.also) if self.also else []) if name not in found]
 
 
 def listed(path: Path) -> list[str]:
@@ -87,7 +85,6 @@ GROUPS = {
                 "timeouts",
             ),
             also=HERE / "also.txt",
-            without=HERE / "newer.txt",
         ),
         Group(name="single", areas=(), also=HERE / "single.txt", flags=("--workers", "1")),
         Group(name="newer", areas=(), also=HERE / "newer.txt", newer=True),
@@ -138,7 +135,7 @@ EXPECTED_FAILURES: dict[str, str] = yaml.safe_load((HERE / "expected_failures.ya
 def parameters() -> Iterator[object]:
     for group in GROUPS.values():
         for case in group.cases():
-            yield pytest.param(group.name, case, id=case)
+            yield pytest.param(group.name, case, id=f"{case}-newer" if group.newer else case)
 
 
 def free_ports() -> tuple[int, int, int]:

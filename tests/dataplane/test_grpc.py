@@ -230,9 +230,7 @@ def test_backend_of_grpcs_is_spoken_to_over_tls(plane: Plane, name: Callable[[st
             assert status_of(lambda: reversed_by(stub, b"")).code() is grpc.StatusCode.UNAVAILABLE
 
 
-def test_client_without_tls_is_served_where_nginx_can(plane: Plane, served: str) -> None:
-    if not plane.nginx.features.http2_directive:
-        pytest.skip("HTTP/2 without TLS beside HTTP/1 needs NGINX 1.25.1 or newer")
+def test_client_without_tls_is_served(plane: Plane, served: str) -> None:
     with grpc_client(plane, served, plain=True) as stub:
         assert reversed_by(stub, b"abc") == b"cba"
         assert contents(stub.Talk(map(text, (b"x",)), timeout=LIMIT)) == [b"heard x"]

@@ -75,6 +75,7 @@ function _M.start(text)
   require("tidegate.access")
   require("tidegate.digest").configure(settings.router.users_folder)
   require("tidegate.answers")
+  require("tidegate.http2").configure(settings.clear_http2)
   store.set_policies(settings.policies, settings.servers)
   if not data:get("n:version") then
     apply_file(settings.state .. "/base")

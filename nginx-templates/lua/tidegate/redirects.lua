@@ -53,8 +53,9 @@ end
 local function absolute(route, path)
   local var = ngx.var
   local scheme, port = var.scheme, ""
-  if route.port_in_redirects and var.server_port ~= USUAL_PORTS[scheme] then
-    port = ":" .. var.server_port
+  local own = var.server_port ~= "" and var.server_port or var.proxy_protocol_server_port -- HTTP/2 on its own socket
+  if route.port_in_redirects and own ~= USUAL_PORTS[scheme] then
+    port = ":" .. own
   end
   return scheme .. "://" .. var.host .. port .. path
 end

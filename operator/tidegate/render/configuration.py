@@ -63,7 +63,8 @@ class Configuration:
         self.settings = settings
         self.runtime = runtime
         self.capacity = capacity
-        self.forwarding = Forwarding(settings, runtime.ssl_passthrough)
+        apart = settings.http2 and not runtime.features.http2_directive
+        self.forwarding = Forwarding(settings, runtime.ssl_passthrough, apart)
         self._policies = dict(sorted(policies.items()))
         self.zones = LimitZones(self._policies, policy_users or {})
         self._servers = servers or {}
@@ -237,6 +238,7 @@ class Configuration:
                 },
                 "metrics": self.runtime.metrics or MetricSettings(),
                 **self.forwarding.peers,
+                **({"clear_http2": self.clear_http2} if self.clear_http2 else {}),
                 "tracing": self._tracing,
                 "certificates": {
                     "reject_unknown": settings.ssl_reject_handshake,
@@ -265,7 +267,16 @@ class Configuration:
         inner = runtime.inner_https if runtime.ssl_passthrough else ""
         http2 = self.settings.http2 and not runtime.features.http2_directive
         quic = runtime.http3_port > 0
-        return listen_groups(runtime.http_addresses, runtime.https_addresses, self.settings, inner, http2, quic)
+        return listen_groups(
+            runtime.http_addresses, runtime.https_addresses, self.settings, inner, http2, quic, self.clear_http2
+        )
+
+    @property
+    def clear_http2(self) -> str:
+        """The socket that connections are led to which begin with HTTP/2 on the plain port; empty where NGINX itself
+        tells the two apart, where HTTP/2 is off, and where the client's address is in a header or a PROXY line.
+        """
+        return self.runtime.inner_http2 if self.forwarding.clear_http2 else ""
 
     @property
     def http3_port(self) -> int:

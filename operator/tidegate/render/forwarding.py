@@ -25,10 +25,22 @@ def header_variable(header: str) -> str:
 
 @dataclass(frozen=True)
 class Forwarding:
-    """`passthrough`: whether the HTTPS port is looked at in front of NGINX's TLS."""
+    """`passthrough`: whether the HTTPS port is looked at in front of NGINX's TLS; `apart`: whether HTTP/2 without TLS
+    needs a socket of its own."""
 
     settings: Globals
     passthrough: bool = False
+    apart: bool = False
+
+    @property
+    def clear_http2(self) -> bool:
+        """Whether there is such a socket: not where clients' addresses come in a header or a PROXY line anyway."""
+        return self.apart and not (self.real_ip_header or self.client_header)
+
+    @property
+    def listen_port(self) -> str:
+        """The port that a client has connected to."""
+        return "$tidegate_plain_port" if self.clear_http2 else "$server_port"
 
     @property
     def real_ip_header(self) -> str:
@@ -80,7 +92,7 @@ class Forwarding:
         told = "$tidegate_told_scheme" if self.port_tells_scheme else "$pass_access_scheme"
         rows = [
             (told, "$http_x_forwarded_proto", self._scheme),
-            ("$pass_server_port", "$http_x_forwarded_port", "$server_port"),
+            ("$pass_server_port", "$http_x_forwarded_port", self.listen_port),
             ("$pass_port", "$http_x_forwarded_port", "$tidegate_port"),
             ("$best_http_host", "$tidegate_forwarded_host", "$tidegate_http_host"),
         ]

@@ -53,9 +53,16 @@ def listen_addresses(addresses: tuple[str, ...], settings: Globals) -> tuple[str
 
 
 def listen_groups(
-    http: tuple[str, ...], https: tuple[str, ...], settings: Globals, inner: str, http2_option: bool, quic: bool
+    http: tuple[str, ...],
+    https: tuple[str, ...],
+    settings: Globals,
+    inner: str,
+    http2_option: bool,
+    quic: bool,
+    clear_http2: str,
 ) -> list[ListenGroup]:
-    """The listeners of HTTP. With passthrough TLS arrives on the socket `inner`, and the client in a PROXY line.
+    """The listeners of HTTP. With passthrough TLS arrives on the socket `inner`, and the client in a PROXY line; so
+    does HTTP/2 without TLS on `clear_http2`, where that is not empty.
 
     QUIC needs a socket for each worker, or packets of one connection would reach several.
     """
@@ -63,6 +70,9 @@ def listen_groups(
     once = " default_server" + (" reuseport" if settings.reuse_port else "")
     tls = " ssl" + (" http2" if http2_option else "")
     plain = tuple(Listen(address, flags + once, flags) for address in listen_addresses(http, settings))
+    if clear_http2:
+        flags_there = " http2 proxy_protocol"
+        plain += (Listen(clear_http2, f"{flags_there} default_server", flags_there),)
     if inner:
         behind = f"{tls} proxy_protocol"
         return [ListenGroup(plain, False), ListenGroup((Listen(inner, f"{behind} default_server", behind),), True)]

@@ -80,6 +80,11 @@ class Runtime:
         """Where TLS ends that the stream block, which has the HTTPS port then, has looked at."""
         return f"unix:{self.worker_place}/https.sock"
 
+    @property
+    def inner_http2(self) -> str:
+        """Where HTTP/2 without TLS is spoken, for an NGINX that cannot tell it from HTTP/1 on one port."""
+        return f"unix:{self.worker_place}/http2.sock"
+
 
 class MetricSettings(msgspec.Struct, frozen=True):
     """Bucket bounds and label choices of the request metrics (the retired controller's flags)."""
