@@ -30,17 +30,9 @@ from tidegate.resources.changes import Wish
 from tidegate.resources.model import Ingress
 from tidegate.settings.resolve import GlobalSettings, read_configmap
 from tidegate.store import Store
-from tidegate.translate.acceptance import Hold, View, accept, is_ours
+from tidegate.translate.acceptance import View, accept, is_ours
 from tidegate.translate.authentication import Users
-from tidegate.translate.backends import (
-    BackendName,
-    BackendResult,
-    ExternalHost,
-    Target,
-    followed,
-    translate_backend,
-    translate_external,
-)
+from tidegate.translate.backends import BackendName
 from tidegate.translate.client_tls import read_client_tls
 from tidegate.translate.defaults import DefaultRoute, Defaults
 from tidegate.translate.delta import Delta, note
@@ -59,6 +51,7 @@ from tidegate.translate.strays import Strays
 from tidegate.translate.stream_snippets import StreamSnippets
 from tidegate.translate.streams import StreamEntry, Streams
 from tidegate.translate.tally import Tally
+from tidegate.translate.used_backends import UsedBackends, backend_ids
 
 _GLOBALS = Unit("globals", "")
 
@@ -78,18 +71,15 @@ class Translator:
         self._dependencies = Dependencies()
         self._hosts: dict[str, HostResult] = {}
         self._publication = Publication(self._hosts)
-        self._backends: dict[str, BackendResult] = {}
-        self._backend_users: defaultdict[str, set[str]] = defaultdict(set)
-        self._backend_names: dict[str, Target] = {}
         self._policies: dict[str, Policy] = {}
         self._policy_users: Tally[str] = Tally()
         self._users: Tally[Users] = Tally()
         self._files: Tally[PemFile] = Tally()
         self._global_files: tuple[PemFile, ...] = ()
-        self._names: Tally[str] = Tally()
         self._wishes: Tally[Wish] = Tally()
         self.wishes_version = 0  # grows when `wishes` may have changed
         self._findings: Tally[Finding] = Tally()
+        self._used = UsedBackends(self._dependencies, self._findings)
         self._strays = Strays()
         self._refused_verifications: dict[Verification, str] = {}
         self._defaults = Defaults(options)
@@ -119,7 +109,7 @@ class Translator:
 
     @property
     def backends(self) -> dict[str, Backend]:
-        return {name: result.backend for name, result in self._backends.items()}
+        return {name: result.backend for name, result in self._used.results.items()}
 
     @property
     def certificates(self) -> Mapping[str, Certificate]:
@@ -200,7 +190,7 @@ class Translator:
 
     def dns_names(self) -> frozenset[str]:
         """Host names whose addresses are wanted."""
-        return frozenset(self._names) | self._streams.names
+        return frozenset(self._used.names) | self._streams.names
 
     def take_released(self) -> frozenset[ObjectKey]:
         """The objects that nothing refers to any more, since the last call."""
@@ -269,7 +259,13 @@ class Translator:
             for unit in self._dependencies.of(key) - {_GLOBALS}:
                 (dirty_hosts if unit.kind == "host" else dirty_backends).add(unit.name)
         dirty_names, more_backends = self._update_hosts(store, dirty_hosts)
-        backends = self._update_backends(store, dirty_backends | more_backends)
+        backends = self._used.update(
+            store,
+            dirty_backends | more_backends,
+            self.default_backend,
+            self.options,
+            lambda name: self._views_of(self._by_backend.get(name, ())),
+        )
         hosts, certificates = self._publication.publish(dirty_names)
         note(certificates, self._publication.certificates, CATCH_ALL, self._defaults.certificate)
         judged = views.union(*(self._by_host.get(host, ()) for host in dirty_hosts))
@@ -288,7 +284,7 @@ class Translator:
     def _update_passthrough(self, hosts: set[str], backends: Iterable[str]) -> dict[str, Passthrough | None]:
         results = {host: self._hosts.get(host) for host in hosts}
         wanted = {host: result.passthrough if result else None for host, result in results.items()}
-        return self._passthroughs.update(wanted, backends, lambda name: self._backends[name].backend.endpoints)
+        return self._passthroughs.update(wanted, backends, lambda name: self._used.results[name].backend.endpoints)
 
     def _update_globals(self, store: Store, changed: set[ObjectKey]) -> bool:
         options = self.options
@@ -342,11 +338,11 @@ class Translator:
             for version in (former, view):
                 if version is not None:
                     hosts |= hosts_of(version)
-                    backends |= _backend_ids(version)
+                    backends |= backend_ids(version)
             self._index(key, former, view)
         if everything:
             hosts |= set(self._hosts)
-            backends |= set(self._backends)
+            backends |= set(self._used.results)
             if self.default_backend is not None:
                 backends.add(str(self.default_backend))
         return hosts, backends, touched, accepted
@@ -365,7 +361,7 @@ class Translator:
         return accept(ingress, self._revisions.last(key), self._settings, self.options, refused)
 
     def _index(self, key: ObjectKey, former: View | None, view: View | None) -> None:
-        for index, names in ((self._by_host, hosts_of), (self._by_backend, _backend_ids)):
+        for index, names in ((self._by_host, hosts_of), (self._by_backend, backend_ids)):
             for name in names(former) if former else ():
                 index[name].discard(key)
                 if not index[name]:
@@ -407,13 +403,7 @@ class Translator:
         return names, backends
 
     def _replace_host(self, host: str, former: HostResult | None, result: HostResult | None) -> set[str]:
-        before = {str(name): name for name in (former.backends if former else ())}
-        after = {str(name): name for name in (result.backends if result else ())}
-        for name in before.keys() - after.keys():
-            self._backend_users[name].discard(host)
-        for name in after.keys() - before.keys():
-            self._backend_users[name].add(host)
-            self._backend_names[name] = after[name]
+        changed = self._used.claim(host, former.backends if former else (), result.backends if result else ())
         self._publication.claim(host, former, result)
         self._policies |= result.policies if result else {}
         self._policy_users.replace(_policies_of(former), _policies_of(result))
@@ -428,62 +418,9 @@ class Translator:
             self._hosts.pop(host, None)
         else:
             self._hosts[host] = result
-        return set(before.keys() ^ after.keys())
-
-    def _update_backends(self, store: Store, dirty: set[str]) -> dict[str, Backend | None]:
-        changed: dict[str, Backend | None] = {}
-        default = self.default_backend
-        if default is not None:
-            self._backend_names[str(default)] = default
-        for name in dirty:
-            wanted = self._backend_users.get(name) or (default is not None and name == str(default))
-            former = self._backends.get(name)
-            if not wanted:
-                self._dependencies.replace(Unit("backend", name), set())
-                self._backend_users.pop(name, None)
-                self._backend_names.pop(name, None)
-                self._keep_backend(name, None)
-                if former is not None:
-                    changed[name] = None
-                continue
-            reader = Reader(store)
-            views = [view for view in self._views_of(self._by_backend.get(name, ())) if view.hold is Hold.NONE]
-            settings = views[0].settings if views else None
-            target = self._backend_names[name]
-            if isinstance(target, ExternalHost):
-                result = translate_external(target, reader, self.options)
-            else:
-                cookies = followed([view.settings for view in views if not view.canary])
-                result = translate_backend(target, settings, reader, self.options, cookies)
-            self._dependencies.replace(Unit("backend", name), reader.read)
-            self._keep_backend(name, result)
-            if former is None or former.backend != result.backend:
-                changed[name] = result.backend
         return changed
-
-    def _keep_backend(self, name: str, result: BackendResult | None) -> None:
-        former = self._backends.pop(name, None)
-        self._names.replace(former.names if former else (), result.names if result else ())
-        self._findings.replace(former.findings if former else (), result.findings if result else ())
-        if result is not None:
-            self._backends[name] = result
 
 
 def _policies_of(result: HostResult | None) -> list[str]:
     """The policy of each route that has one of its own."""
     return [route.policy for route in result.host.routes if route.policy] if result else []
-
-
-def _backend_ids(view: View) -> set[str]:
-    """The Service ports that an Ingress names: the oldest to name one decides how it is balanced."""
-    namespace = view.ingress.metadata.namespace
-    found = {
-        str(BackendName(namespace, path.backend.service, path.backend.port))
-        for rule in view.ingress.rules
-        for path in rule.paths or ()
-        if path.backend is not None
-    }
-    if view.ingress.default_backend is not None:
-        backend = view.ingress.default_backend
-        found.add(str(BackendName(namespace, backend.service, backend.port)))
-    return found
