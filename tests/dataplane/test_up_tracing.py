@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import http.server
 import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from up import Manifest, Up, configmap, free_ports, ingress, service
 
 FLAGS = ("--configmap", "default/settings")
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+SNIPPETS = {"allow_snippet_annotations": "true", "annotations_risk_level": "Critical"}
 FORM = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-(0[01])")
 
 
@@ -41,9 +44,9 @@ def traced(name: str, **more: str) -> Manifest:
     return ingress(name, f"{name}.test", enable_opentelemetry="true", **more)
 
 
-def told(up: Up, backend: Server, host: str, **headers: str) -> tuple[str | None, str | None]:
+def told(up: Up, backend: Server, host: str, path: str = "/", **headers: str) -> tuple[str | None, str | None]:
     """What the backend gets as traceparent and tracestate."""
-    assert up.get(host, headers=headers)[0] == 200
+    assert up.get(host, path, headers=headers)[0] == 200
     last = backend.requests[-1]
     return last.header("traceparent"), last.header("tracestate")
 
@@ -65,6 +68,23 @@ def test_a_trace_goes_on_with_a_span_of_our_own_where_it_is_wanted(up: Up, backe
     assert (parts(header)[0] != trace, state) == (True, None)
     first, second = (parts(told(up, backend, "on.test")[0]) for _ in range(2))
     assert first[:2] != second[:2]
+
+
+def test_logs_and_snippets_can_name_the_trace(up: Up, backend: Server) -> None:
+    lines = {"configuration_snippet": 'add_header X-Trace "$opentelemetry_trace_id-$opentelemetry_span_id";'}
+    names = ("trace_id", "span_id", "sampled", "context_traceparent", "context_b3")
+    text = "$uri " + " ".join(f"$opentelemetry_{name}" for name in names)
+    up.apply("settings", configmap(log_format_upstream=text, **SNIPPETS))
+    up.apply("batch", traced("on"), traced("shown", **lines))
+    trace, span, flags = parts(told(up, backend, "on.test", "/traced")[0])
+    assert up.get("plain.test", "/plain")[0] == 200
+    log = up.run / "logs" / "access.log"
+    line = f"/traced {trace} {span} 1 00-{trace}-{span}-{flags} {trace}-{span}-1\n"
+    until(lambda: log.exists() and line in log.read_text() and "/plain     \n" in log.read_text())
+    connection = http.client.HTTPConnection("127.0.0.1", up.http, timeout=20)
+    with closing(connection):
+        connection.request("GET", "/", headers={"Host": "shown.test", "traceparent": PARENT})
+        assert (connection.getresponse().getheader("X-Trace") or "").startswith("0af7651916cd43dd8448eb211c80319c-")
 
 
 def test_traces_of_callers_count_only_where_the_configmap_trusts_them(up: Up, backend: Server) -> None:

@@ -61,6 +61,13 @@ local function drawn(trace)
   return sampler == "AlwaysOn"
 end
 
+-- For log formats and snippets, under the names of the retired controller's module.
+local function tell(var, id, span, sampled, told)
+  var.opentelemetry_trace_id, var.opentelemetry_span_id, var.opentelemetry_sampled = id, span, sampled
+  var.opentelemetry_context_traceparent = told
+  var.opentelemetry_context_b3 = id .. "-" .. span .. "-" .. sampled
+end
+
 -- To be run in the rewrite phase of a request to a route that is traced.
 function _M.start(context, route)
   local key = contexts.key()
@@ -83,8 +90,11 @@ function _M.start(context, route)
   else
     sampled = drawn(id)
   end
-  trace = { id = id, parent = parent, span = new_span(), sampled = sampled }
-  ngx.req.set_header("traceparent", "00-" .. id .. "-" .. trace.span .. (sampled and "-01" or "-00"))
+  local span = new_span()
+  trace = { id = id, parent = parent, span = span, sampled = sampled }
+  local told = "00-" .. id .. "-" .. span .. (sampled and "-01" or "-00")
+  ngx.req.set_header("traceparent", told)
+  tell(ngx.var, id, span, sampled and "1" or "0", told)
   open[key] = trace
   context.trace = trace
 end

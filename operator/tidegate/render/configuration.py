@@ -456,6 +456,12 @@ class Configuration:
         )
 
     @property
+    def trace_variables(self) -> tuple[str, ...]:
+        """The same of its tracing module: empty where a request is not traced."""
+        names = ("trace_id", "span_id", "sampled", "context_traceparent", "context_b3")
+        return tuple(f"opentelemetry_{name}" for name in names)
+
+    @property
     def unlogged_uris(self) -> list[str]:
         return [map_key(uri) for uri in self.settings.unlogged_uris] if self.settings.access_log else []
 

@@ -29,7 +29,9 @@ _VARIABLE_NAMES: Final = (
     "upstream_cache_status upstream_connect_time upstream_header_time upstream_response_length "
     "upstream_response_time upstream_status uri "
     "best_http_host ingress_name location_path namespace pass_access_scheme pass_port pass_server_port "
-    "proxy_alternative_upstream_name proxy_upstream_name req_id service_name service_port the_real_ip"
+    "opentelemetry_context_b3 opentelemetry_context_traceparent opentelemetry_sampled opentelemetry_span_id "
+    "opentelemetry_trace_id proxy_alternative_upstream_name proxy_upstream_name req_id service_name service_port "
+    "the_real_ip"
 )
 _VARIABLES: Final = frozenset(_VARIABLE_NAMES.split())
 # The same for sessions of TCP and UDP services.
