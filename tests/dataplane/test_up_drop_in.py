@@ -242,6 +242,22 @@ def test_names_that_are_no_headers_and_an_unknown_method_are_left_out_of_global_
         assert guard.requests[-1].method == "GET"
 
 
+def test_urls_of_global_authentication_may_have_any_character_of_a_url(up: Up) -> None:
+    with Server("guard", lambda request: Reply(200 if request.header("X-Ok") else 401)) as guard:
+        settings(
+            up,
+            global_auth_url=f"http://127.0.0.1:{guard.port}/check%20it/(a+b)?x=@;!*'",
+            global_auth_signin="https://login.test/start?rd=https%3A%2F%2F$host;a+b",
+        )
+        assert ask(up, "plain.test", X_Ok="1").status == 200
+        assert guard.requests[-1].target == "/check%20it/(a+b)?x=@;!*'"
+        answer = ask(up, "plain.test")
+        assert (answer.status, answer.getheader("Location")) == (
+            302,
+            "https://login.test/start?rd=https%3A%2F%2Fplain.test;a+b",
+        )
+
+
 def test_an_error_backend_gets_what_the_client_sent_but_no_password_of_the_proxy(up: Up) -> None:
     settings(up)
     own = {"custom_http_errors": "418", "default_backend": "echo"}

@@ -34,6 +34,7 @@ class CharClass(Enum):
     EXPOSED = (r"A-Za-z0-9\-_,* ", "letters, digits, spaces and - _ , *")
     FILE = (r"A-Za-z0-9.\-_", "letters, digits and . - _")
     WORD = (r"A-Za-z0-9_\-", "letters, digits and _ -")
+    PRINTABLE = (" -~", "printable ASCII characters")
     CIPHERS = (r"A-Za-z0-9+:_\-!", "letters, digits and + : _ - !")
 
     @property

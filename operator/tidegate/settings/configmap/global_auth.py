@@ -24,7 +24,7 @@ METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "O
 
 GLOBAL_AUTH_URL: Final = _FAMILY.setting(
     "global-auth-url",
-    OptionalUrl(CharClass.URLVAR),
+    OptionalUrl(CharClass.PRINTABLE),
     "",
     "The service that is asked about each request, on paths without an `auth-url` of their own.",
 )
@@ -38,7 +38,7 @@ GLOBAL_AUTH_METHOD: Final = _FAMILY.setting(
 )
 GLOBAL_AUTH_SIGNIN: Final = _FAMILY.setting(
     "global-auth-signin",
-    OptionalUrl(CharClass.URLVAR),
+    OptionalUrl(CharClass.PRINTABLE),
     "",
     "Where a client is sent when the service answers 401; empty: nowhere.",
     on_invalid=OnInvalid.CLOSED,
