@@ -200,6 +200,10 @@ def test_rewrite_knows_the_variables_of_nginx(plane: Plane, name: Callable[[str]
     plane.put(host(name("a"), route("/", ECHO, Match.REGEX, labels=FULL, rewrite=rule), regex=True))
     seen = plane.ask(name("a"), "/a/b").seen
     assert (seen.target, seen.header("X-Forwarded-Prefix")) == (f"/{name('a')}/the-service/b", "/GET")
+    rule = Rewrite("/a/(.*)", "/$tidegate_undecided/$1", forwarded_prefix="/$tidegate_undecided")
+    plane.put(host(name("a"), route("/", ECHO, Match.REGEX, rewrite=rule), regex=True))
+    seen = plane.ask(name("a"), "/a/b").seen
+    assert (seen.target, seen.header("X-Forwarded-Prefix")) == ("//b", "/"), "our own are nobody's"
     rule = Rewrite("/a/(.*)", "$scheme://else.test/$1")
     plane.put(host(name("a"), route("/", ECHO, Match.REGEX, rewrite=rule), regex=True))
     answer = plane.ask(name("a"), "/a/b")

@@ -151,8 +151,12 @@ local function value_of(part)
   return label and route.labels[label] or not label and route.log_name or ""
 end
 
--- The value of a variable by its name without the `$`, those that say which route a request took included.
+-- The value of a variable by its name without the `$`, those that say which route a request took included; of our own
+-- ones nothing, as the text that names it may be anybody's.
 function _M.variable(name)
+  if sub(name, 1, 9) == "tidegate_" then
+    return ""
+  end
   return value_of("$" .. name)
 end
 

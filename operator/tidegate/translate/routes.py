@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from tidegate.model import (
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
+from tidegate.settings.variables import unknown_variable
 from tidegate.translate import limits
 from tidegate.translate.acceptance import Hold, View
 from tidegate.translate.additions import Additions, additions_of
@@ -41,7 +43,7 @@ from tidegate.translate.mirror import Mirrored, NoMirror, mirrored
 from tidegate.translate.options import Options
 from tidegate.translate.pem import PemFile
 from tidegate.translate.reader import Reader
-from tidegate.translate.snippets import with_snippets
+from tidegate.translate.snippets import GROUP, with_snippets
 from tidegate.translate.tracing import trace_of
 from tidegate.translate.upstreams import UpstreamResult, upstream_of
 
@@ -146,6 +148,22 @@ def _rewrite(location: Location) -> Rewrite | None:
         return None
     settings = location.view.settings
     return Rewrite(location.path, settings.get(ann.REWRITE_TARGET), settings.get(ann.X_FORWARDED_PREFIX) or "")
+
+
+def _empty_variables(location: Location) -> tuple[tuple[str, str], ...]:
+    """Variables of a rewrite that the path does not capture and NGINX does not know: annotation and message."""
+    if location.backend is None or not rewrites(location):
+        return ()
+    captured = set(GROUP.findall(location.path))
+    return tuple(
+        (
+            setting.name,
+            f"has the variable ${name}, which the path does not capture and NGINX does not know: it is empty",
+        )
+        for setting in (ann.REWRITE_TARGET, ann.X_FORWARDED_PREFIX)
+        for name in re.findall(r"\$([A-Za-z_]\w*)", location.view.settings.get(setting))
+        if name not in captured and unknown_variable(f"${name}")
+    )
 
 
 def _affinity(location: Location) -> Affinity | None:
@@ -274,7 +292,7 @@ def build_route(
         finding = Finding(view.ingress.key, field, Severity.ERROR, "Rejected", f"{refused}; its paths are not served")
         return RouteResult(Route(match, location.path, labels_of(location), refused=True), None, (), None, (finding,))
 
-    copied, complaints = None, upstream.without_effect + without_effect(settings)
+    copied, complaints = None, upstream.without_effect + without_effect(settings) + _empty_variables(location)
     try:
         copied = mirrored(settings)
     except NoMirror as reason:

@@ -102,6 +102,15 @@ def test_the_prefix_header_is_sent_only_where_something_is_rewritten() -> None:
     assert world.route("/").rewrite is None
 
 
+def test_a_rewrite_is_told_of_variables_that_stay_empty() -> None:
+    known = ingress("web", pattern("/(?<rest>.*)/(a)"), rewrite_target="/$rest/$1/$host/$service_name")
+    world = World(known, service())
+    assert world.findings() == ()
+    world.put(ingress("web", pattern("/(?<rest>.*)"), rewrite_target="/$other", x_forwarded_prefix="/$nonesuch"))
+    found = {(finding.field.rpartition("/")[2], finding.message.split()[3]) for finding in world.findings()}
+    assert found == {("rewrite-target]", "$other,"), ("x-forwarded-prefix]", "$nonesuch,")}
+
+
 def test_a_backend_for_everything_is_neither_rewritten_nor_redirected() -> None:
     world = World(
         ingress(
