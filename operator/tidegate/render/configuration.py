@@ -16,10 +16,9 @@ from tidegate.render.fastcgi import Parameter, parameters
 from tidegate.render.firewall import MODULE as FIREWALL_MODULE
 from tidegate.render.firewall import core_directives, location_directives
 from tidegate.render.forwarding import Forwarding
-from tidegate.render.geo import ALL, Database, databases_of, variables_in
 from tidegate.render.listeners import ListenGroup, host_of, listen_addresses, listen_groups
 from tidegate.render.locations import PolicyLocation
-from tidegate.render.matching import bucket_size, map_key
+from tidegate.render.matching import bucket_size
 from tidegate.render.mirrors import MirrorLocation, mirrors_of
 from tidegate.render.questions import (
     QuestionLocation,
@@ -27,11 +26,11 @@ from tidegate.render.questions import (
     question_upstreams_of,
     questions_of,
 )
-from tidegate.render.quoting import is_used
 from tidegate.render.runtime import HEALTH_PATH, PEM_FOLDER, Capacity, MetricSettings, Runtime
 from tidegate.render.servers import NativeServer, native_servers
 from tidegate.render.snippets import complete
 from tidegate.render.streams import PassthroughServers, StreamBlock
+from tidegate.render.texts import GlobalTexts
 from tidegate.render.upstreams import (
     MODULES,
     UpstreamBlock,
@@ -64,6 +63,7 @@ class Configuration:
         self.runtime = runtime
         self.capacity = capacity
         apart = settings.http2 and not runtime.features.http2_directive
+        self.texts = GlobalTexts(settings)
         self.forwarding = Forwarding(settings, runtime.ssl_passthrough, apart)
         self._policies = dict(sorted(policies.items()))
         self.zones = LimitZones(self._policies, policy_users or {})
@@ -224,7 +224,7 @@ class Configuration:
                     "body_limit": settings.default_policy.body_limit,
                     "outer_body_limit": self.outer_body_limit,
                     "users_folder": f"{self.runtime.worker_place}/users/",
-                    "log_variables": self._log_variables_wanted,
+                    "log_variables": self.texts.filled_by_lua,
                     "log_default_backend": settings.log_default_backend,
                     "default_location": bool(settings.location_snippet or settings.firewall),
                     **({"limit_by": settings.limit_by} if settings.limit_by else {}),
@@ -440,34 +440,11 @@ class Configuration:
         every = [self.settings.default_policy, *self._policies.values()]
         return sorted({code for policy in every for code in policy.intercept})
 
-    # -- access log ---------------------------------------------------------------------------------------------
-
-    @property
-    def log_variables(self) -> tuple[str, ...]:
-        """Variables of the retired controller that a log format may use; Lua fills them."""
-        return (
-            "proxy_upstream_name",
-            "proxy_alternative_upstream_name",
-            "namespace",
-            "ingress_name",
-            "service_name",
-            "service_port",
-            "location_path",
-        )
-
-    @property
-    def trace_variables(self) -> tuple[str, ...]:
-        """The same of its tracing module: empty where a request is not traced."""
-        names = ("trace_id", "span_id", "sampled", "context_traceparent", "context_b3")
-        return tuple(f"opentelemetry_{name}" for name in names)
-
-    @property
-    def unlogged_uris(self) -> list[str]:
-        return [map_key(uri) for uri in self.settings.unlogged_uris] if self.settings.access_log else []
+    # -- hash tables ----------------------------------------------------------------------------------------------
 
     @property
     def map_hash_bucket_size(self) -> int:
-        return bucket_size(self.unlogged_uris, max(128, self.settings.tuning.map_bucket))
+        return bucket_size(self.texts.unlogged_uris, max(128, self.settings.tuning.map_bucket))
 
     @property
     def hash_sizes(self) -> list[tuple[str, int]]:
@@ -482,29 +459,3 @@ class Configuration:
             ("variables_hash_bucket_size", bucket_size((), max(256, tuning.variables_bucket))),
             ("map_hash_bucket_size", self.map_hash_bucket_size),
         ]
-
-    @property
-    def _texts(self) -> list[str]:
-        """What the global settings say with variables in it."""
-        settings = self.settings
-        headers = [value for _, value in (*settings.added_headers, *settings.proxied_headers)]
-        return [*headers, *([settings.log_format] if settings.access_log else []), *settings.limit_by]
-
-    @property
-    def geo_databases(self) -> list[Database]:
-        return databases_of(self.settings.geo.databases) if self.settings.geo else []
-
-    @property
-    def geo_variables_without_database(self) -> list[str]:
-        """NGINX does not start with a variable that it does not know: these are empty."""
-        filled = {name for database in self.geo_databases for name, _ in database.variables}
-        wanted = variables_in(self._texts) | (set(ALL) if self.settings.geo else set())
-        return sorted(wanted - filled)
-
-    @property
-    def _log_variables_wanted(self) -> str | bool:
-        """Which of them are filled for each request: none, the names of upstreams, or all."""
-        used = {name for name in self.log_variables if any(is_used(name, text) for text in self._texts)}
-        if used - set(self.log_variables[:2]):
-            return "all"
-        return "names" if used or self.settings.access_log else False
