@@ -229,6 +229,17 @@ def test_variables_that_snippets_of_the_configmap_define_are_known_to_its_other_
     until(lambda: in_log(up, "/asked is from tool at here"))
 
 
+def test_variables_that_snippets_of_the_configmap_define_are_known_to_annotations_and_to_authentication(up: Up) -> None:
+    snippet = {"http_snippet": "map $http_x_tenant $tenant { default none; ~^(?<name>.+)$ of-$name; }"}
+    with Server("guard", lambda _: Reply(200)) as guard:
+        url = f"http://127.0.0.1:{guard.port}/check/$tenant"
+        settings(up, **snippet, global_auth_url=url, global_auth_request_redirect="http://$tenant.test/")
+        up.apply("tenants", ingress("tenants", "tenants.test", upstream_vhost="$tenant.inside.test"))
+        assert ask(up, "tenants.test", X_Tenant="ann").told("Host") == ["of-ann.inside.test"]
+        asked = guard.requests[-1]
+        assert (asked.target, asked.header("X-Auth-Request-Redirect")) == ("/check/of-ann", "http://of-ann.test/")
+
+
 # -- authentication and errors -----------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar, cast
 
 from tidegate.findings import Finding, ObjectKey
+from tidegate.model import Directive
 from tidegate.resources.model import ConfigMap
 from tidegate.settings import configmap as cm
 from tidegate.settings import messages
@@ -86,6 +87,11 @@ class GlobalSettings:
         return Value(cast(T, self.values[key]), Origin(OriginKind.CONFIGMAP, self.source, _field(key)))
 
     @cached_property
+    def own_variables(self) -> frozenset[str]:
+        """The variables of requests that the snippets of the ConfigMap define."""
+        return defined_variables(line for snippet in _SNIPPETS for line in self.get(snippet))
+
+    @cached_property
     def _content(self) -> tuple[ObjectKey | None, frozenset[tuple[str, Any]], frozenset[str]]:
         return self.source, frozenset(self.values.items()), self.denied
 
@@ -110,17 +116,13 @@ _AS_WRITTEN: Final = (
 )
 """Values that the retired controller wrote into NGINX's configuration as they were: a line end there is a blank."""
 _BLANKS: Final = re.compile("[ \\t\\r\\n]+")
-_SNIPPETS: Final = (cm.HTTP_SNIPPET, cm.SERVER_SNIPPET, cm.LOCATION_SNIPPET, cm.STREAM_SNIPPET)
+_SNIPPETS: Final = (cm.HTTP_SNIPPET, cm.SERVER_SNIPPET, cm.LOCATION_SNIPPET)
+_Snippets = tuple[Setting[tuple[Directive, ...]], ...]
 
 
-def own_variables(settings: GlobalSettings) -> frozenset[str]:
-    """The variables that the snippets of the ConfigMap define."""
-    return defined_variables(line for snippet in _SNIPPETS for line in settings.get(snippet))
-
-
-def _variables_of(data: Mapping[str, str]) -> frozenset[str]:
+def _variables_of(data: Mapping[str, str], snippets: _Snippets) -> frozenset[str]:
     found: frozenset[str] = frozenset()
-    for snippet in _SNIPPETS:
+    for snippet in snippets:
         with suppress(InvalidValue):  # which is told where the key itself is read
             found |= defined_variables(snippet.type.parse(data.get(snippet.name, "")))
     return found
@@ -130,7 +132,7 @@ def read_configmap(configmap: ConfigMap | None) -> tuple[GlobalSettings, tuple[F
     """The settings of a ConfigMap and what there is to say about it, in a stable order; None: all defaults."""
     if configmap is None:
         return GlobalSettings(), ()
-    reader = _Reader(configmap.key, _variables_of(configmap.data))
+    reader = _Reader(configmap)
     for key, text in configmap.data.items():
         reader.read(key, text)
     settings = GlobalSettings(configmap.key, MappingProxyType(reader.values), frozenset(reader.denied))
@@ -140,9 +142,10 @@ def read_configmap(configmap: ConfigMap | None) -> tuple[GlobalSettings, tuple[F
 class _Reader:
     """Collects values and findings of one ConfigMap, key by key."""
 
-    def __init__(self, object_key: ObjectKey, variables: frozenset[str]) -> None:
-        self.object = object_key
-        self.variables = variables
+    def __init__(self, configmap: ConfigMap) -> None:
+        self.object = configmap.key
+        self.variables = _variables_of(configmap.data, _SNIPPETS)
+        self.stream_variables = _variables_of(configmap.data, (cm.STREAM_SNIPPET,))
         self.values: dict[str, Any] = {}
         self.denied: set[str] = set()
         self.findings: list[Finding] = []
@@ -160,7 +163,8 @@ class _Reader:
     def _read_known(self, place: tuple[ObjectKey, str], setting: AnySetting, text: str) -> None:
         kind = setting.type
         if isinstance(kind, LogFormat | HashExpression):
-            kind = kind.knowing(self.variables)
+            stream = isinstance(kind, LogFormat) and kind.stream
+            kind = kind.knowing(self.stream_variables if stream else self.variables)
         elif isinstance(kind, _AS_WRITTEN):
             text = _BLANKS.sub(" ", text).strip(" ")
         try:

@@ -15,6 +15,7 @@ from tidegate.settings import messages
 from tidegate.settings.global_settings import GlobalSettings
 from tidegate.settings.registry import OVERRIDES, collect, find_annotation, similar_annotation
 from tidegate.settings.setting import AnySetting, OnInvalid, Origin, OriginKind, Setting, Support, Value
+from tidegate.settings.texts import Template
 from tidegate.settings.types import NOTHING, InvalidValue
 
 T = TypeVar("T")
@@ -199,7 +200,10 @@ class _Resolver:
         try:
             if not text:
                 raise InvalidValue(text, setting.type.allowed)
-            return setting.type.parse(text if setting.exact else text.strip(" ") or text)
+            kind = setting.type
+            if isinstance(kind, Template):
+                kind = kind.knowing(self._globals.own_variables)
+            return kind.parse(text if setting.exact else text.strip(" ") or text)
         except InvalidValue as problem:
             return self._judge(name, setting, problem)
 

@@ -221,6 +221,11 @@ class Template:
     """Text of one character class with NGINX variables. What NGINX would not take as such is a misfit."""
 
     chars: CharClass
+    more: frozenset[str] = frozenset()
+
+    def knowing(self, variables: frozenset[str]) -> Template:
+        """The same with variables that NGINX knows besides."""
+        return replace(self, more=variables)
 
     @property
     def allowed(self) -> str:
@@ -229,7 +234,7 @@ class Template:
     def parse(self, text: str) -> str:
         if not self.chars.matches(text):
             raise InvalidValue(text, self.allowed)
-        if not has_sound_variables(text) or unknown_variable(text):
+        if not has_sound_variables(text) or unknown_variable(text, more=self.more):
             raise InvalidValue(text, self.allowed, misfit=True)
         reject_long(text, self.allowed)
         return text

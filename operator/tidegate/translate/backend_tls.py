@@ -87,7 +87,7 @@ def tls_settings(
     server_name = settings.get(ann.PROXY_SSL_SERVER_NAME)
     if verify or server_name:
         try:
-            check_variables(settings.get(ann.PROXY_SSL_NAME))
+            check_variables(settings.get(ann.PROXY_SSL_NAME), settings.globals.own_variables)
         except UnsoundExpression as error:
             raise Denied(ann.PROXY_SSL_NAME.name, str(error)) from None
     tls = BackendTLS(

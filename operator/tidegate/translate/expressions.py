@@ -18,20 +18,23 @@ class UnsoundExpression(ValueError):
     """Text that NGINX would not take: the message says why."""
 
 
-def check_variables(text: str) -> None:
-    """For text that NGINX reads: raise UnsoundExpression for a `$` that begins no variable, or one that it lacks."""
+def check_variables(text: str, more: frozenset[str] = frozenset()) -> None:
+    """For text that NGINX reads: raise UnsoundExpression for a `$` that begins no variable, or one that it lacks.
+
+    `more` are those that it knows besides its own: `GlobalSettings.own_variables`.
+    """
     if not has_sound_variables(text):
         raise UnsoundExpression(f"found {brief(text)}, in which a $ does not begin the name of a variable")
-    if unknown := unknown_variable(text):
+    if unknown := unknown_variable(text, more=more):
         raise UnsoundExpression(f"found the variable ${unknown[:100]}, allowed: those that NGINX knows")
 
 
-def check_expression(text: str) -> None:
+def check_expression(text: str, more: frozenset[str] = frozenset()) -> None:
     """The same for text that the data plane puts together."""
-    check_variables(_ESCAPED_URI.sub("", text))
+    check_variables(_ESCAPED_URI.sub("", text), more)
 
 
-def expression_parts(text: str) -> tuple[str, ...]:
+def expression_parts(text: str, more: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """`http://${host}/a` as (`http://`, `$host`, `/a`). Raises UnsoundExpression."""
-    check_expression(text)
+    check_expression(text, more)
     return hash_parts(text)

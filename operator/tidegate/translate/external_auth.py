@@ -111,9 +111,9 @@ def _of_configmap(globals_: GlobalSettings) -> _Wish | None:
     )
 
 
-def _parts(text: str, field: str) -> tuple[str, ...]:
+def _parts(text: str, field: str, more: frozenset[str]) -> tuple[str, ...]:
     try:
-        return expression_parts(text)
+        return expression_parts(text, more)
     except UnsoundExpression as error:
         raise Denied(field, str(error)) from None
 
@@ -207,7 +207,7 @@ def _headers(
         if has_control(value):
             raise Denied(field, f"found a control character in the header {name!r} of ConfigMap {reference}")
         try:
-            check_expression(value)
+            check_expression(value, globals_.own_variables)
         except UnsoundExpression as error:
             raise Denied(field, f"ConfigMap {reference}, header {name!r}: {error}") from None
         if "escaped_request_uri" in value:
@@ -255,18 +255,18 @@ def external_auth(settings: IngressSettings, globals_: GlobalSettings, place: Pl
         wish.snippet,
         wish.common_snippet,
     )
-    cached = bool(wish.cache_key)
+    cached, more = bool(wish.cache_key), globals_.own_variables
     auth = ExternalAuth(
         backend=str(target),
         host=target.host,
-        uri=_parts(_escaped(uri), wish.field),
+        uri=_parts(_escaped(uri), wish.field, more),
         method=wish.method,
-        redirect=_parts(wish.redirect, wish.field.replace("url", "request-redirect")),
-        signin=_parts(_signin(wish), wish.field.replace("url", "signin")),
+        redirect=_parts(wish.redirect, wish.field.replace("url", "request-redirect"), more),
+        signin=_parts(_signin(wish), wish.field.replace("url", "signin"), more),
         answers=wish.answers,
         always_set_cookie=wish.always_set_cookie,
         cache_scope=_cache_scope(wish, question, target, place.host, place.path, place.scope) if cached else "",
-        cache_key=_parts(wish.cache_key, wish.field.replace("url", "cache-key")),
+        cache_key=_parts(wish.cache_key, wish.field.replace("url", "cache-key"), more),
         cache_valid=_durations(wish.cache_durations) if cached else (),
     )
     return Asked(auth, question, target)

@@ -31,7 +31,7 @@ class Foreign(Exception):
     """A reference to another namespace, which counts for nothing."""
 
 
-def _parameters(configmap: ConfigMap, name: str) -> tuple[tuple[str, str], ...]:
+def _parameters(configmap: ConfigMap, name: str, more: frozenset[str]) -> tuple[tuple[str, str], ...]:
     field = ann.FASTCGI_PARAMS_CONFIGMAP.name
     for key, value in configmap.data.items():
         if not _NAME.fullmatch(key):
@@ -40,7 +40,7 @@ def _parameters(configmap: ConfigMap, name: str) -> tuple[tuple[str, str], ...]:
             allowed = "letters, digits and . _ - / and variables such as $uri or ${uri}"
             raise Refused(field, f"ConfigMap {name}, {key}: found {brief(value)}, allowed: {allowed}")
         try:
-            check_variables(value)
+            check_variables(value, more)
         except UnsoundExpression as error:
             raise Refused(field, f"ConfigMap {name}, {key}: {error}") from None
     return tuple(sorted(configmap.data.items()))
@@ -61,4 +61,4 @@ def fastcgi(settings: IngressSettings, globals_: GlobalSettings, namespace: str,
     configmap = reader.configmap(place, reference.name)
     if configmap is None:
         raise Denied(ann.FASTCGI_PARAMS_CONFIGMAP.name, f"there is no ConfigMap {place}/{reference.name}")
-    return FastCGI(index, _parameters(configmap, f"{place}/{reference.name}"))
+    return FastCGI(index, _parameters(configmap, f"{place}/{reference.name}", globals_.own_variables))

@@ -101,7 +101,7 @@ def with_firewall(policy: Policy, settings: IngressSettings, globals_: GlobalSet
     if firewall is None:
         return policy
     try:
-        check_variables(firewall.transaction_id)
+        check_variables(firewall.transaction_id, globals_.own_variables)
     except UnsoundExpression as error:
         raise Denied(ann.MODSECURITY_TRANSACTION_ID.name, str(error)) from None
     if lacking := _lacking(firewall, nginx):

@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 from tidegate.findings import Finding, Severity
 from tidegate.resources.model import ConfigMap
 from tidegate.settings import configmap as cm
-from tidegate.settings.global_settings import own_variables
 from tidegate.settings.messages import written
 from tidegate.settings.resolve import GlobalSettings
 from tidegate.settings.setting import Setting
@@ -61,7 +60,7 @@ def _headers(
     if configmap is None:
         findings.append(about(settings, setting, "NotFound", f"there is no ConfigMap {reference}; no header is set"))
         return ()
-    return read_headers(configmap, reserved, findings, own_variables(settings))
+    return read_headers(configmap, reserved, findings, settings.own_variables)
 
 
 def read_headers(

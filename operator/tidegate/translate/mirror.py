@@ -42,9 +42,9 @@ def _uri(rest: str) -> str:
     return f"{rest}&$args" if "?" in rest else f"{rest}$is_args$args"
 
 
-def _parts(field: str, text: str) -> tuple[str, ...]:
+def _parts(field: str, text: str, more: frozenset[str]) -> tuple[str, ...]:
     try:
-        return expression_parts(text)
+        return expression_parts(text, more)
     except UnsoundExpression as error:
         raise NoMirror(field, str(error)) from None
 
@@ -62,7 +62,7 @@ def mirrored(settings: IngressSettings) -> Mirrored | None:
     number = int(port) if port else 443 if tls else 80
     if not (bracketed.startswith("[") or is_host_name(name)) or not 0 < number < 65536:
         raise NoMirror(field, f"found {brief(url)}, allowed: {_ALLOWED}")
-    target = ExternalHost(name, number)
-    host = _parts(ann.MIRROR_HOST.name, settings.get(ann.MIRROR_HOST) or bracketed)
-    mirror = Mirror(str(target), name, _parts(field, _uri(rest)), host)
+    target, more = ExternalHost(name, number), settings.globals.own_variables
+    host = _parts(ann.MIRROR_HOST.name, settings.get(ann.MIRROR_HOST) or bracketed, more)
+    mirror = Mirror(str(target), name, _parts(field, _uri(rest), more), host)
     return Mirrored(mirror, Mirroring(tls, settings.get(ann.MIRROR_REQUEST_BODY)), target)

@@ -31,7 +31,7 @@ def tracing_of(globals_: GlobalSettings) -> Tracing:
     """What holds for all that is traced."""
     get = globals_.get
     try:
-        name = expression_parts(get(cm.OPENTELEMETRY_OPERATION_NAME))
+        name = expression_parts(get(cm.OPENTELEMETRY_OPERATION_NAME), globals_.own_variables)
     except UnsoundExpression:
         name = ()
     return Tracing(
@@ -48,7 +48,7 @@ def tracing_faults(globals_: GlobalSettings) -> tuple[tuple[AnySetting, str], ..
     """Keys that are not carried out as they are, and why."""
     found: list[tuple[AnySetting, str]] = []
     try:
-        expression_parts(globals_.get(cm.OPENTELEMETRY_OPERATION_NAME))
+        expression_parts(globals_.get(cm.OPENTELEMETRY_OPERATION_NAME), globals_.own_variables)
     except UnsoundExpression as error:
         found.append((cm.OPENTELEMETRY_OPERATION_NAME, f"{error}; spans are named by the path of their route"))
     if globals_.get(cm.ENABLE_OPENTELEMETRY) and not globals_.get(cm.OTLP_COLLECTOR_HOST):

@@ -10,7 +10,6 @@ from tidegate.resources.model import ConfigMap, Metadata
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings import global_settings
-from tidegate.settings.global_settings import own_variables
 from tidegate.settings.resolve import GlobalSettings, read_configmap
 from tidegate.settings.setting import OriginKind, Risk, Support
 
@@ -110,7 +109,7 @@ def test_variables_that_a_snippet_defines_are_known_to_other_keys() -> None:
     assert findings == []
     assert settings.get(cm.LOG_FORMAT_UPSTREAM) == text
     assert settings.get(cm.LIMIT_CONN_ZONE_VARIABLE) == "$kind"
-    assert own_variables(settings) == frozenset(names)
+    assert settings.own_variables == frozenset(names)
 
 
 def test_a_snippet_that_cannot_be_read_defines_nothing() -> None:
