@@ -155,6 +155,7 @@ def _empty_variables(location: Location) -> tuple[tuple[str, str], ...]:
     if location.backend is None or not rewrites(location):
         return ()
     captured = set(GROUP.findall(location.path))
+    more = location.view.settings.globals.own_variables
     return tuple(
         (
             setting.name,
@@ -162,7 +163,7 @@ def _empty_variables(location: Location) -> tuple[tuple[str, str], ...]:
         )
         for setting in (ann.REWRITE_TARGET, ann.X_FORWARDED_PREFIX)
         for name in re.findall(r"\$([A-Za-z_]\w*)", location.view.settings.get(setting))
-        if name not in captured and unknown_variable(f"${name}")
+        if name not in captured and unknown_variable(f"${name}", more=more)
     )
 
 

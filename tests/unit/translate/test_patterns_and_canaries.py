@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tidegate.resources.model import Ingress, IngressPath
-from world import BAD, World, endpoints, ingress, path, service
+from world import BAD, World, configmap, endpoints, ingress, path, service
 
 FREE = "ImplementationSpecific"
 
@@ -109,6 +109,8 @@ def test_a_rewrite_is_told_of_variables_that_stay_empty() -> None:
     world.put(ingress("web", pattern("/(?<rest>.*)"), rewrite_target="/$other", x_forwarded_prefix="/$nonesuch"))
     found = {(finding.field.rpartition("/")[2], finding.message.split()[3]) for finding in world.findings()}
     assert found == {("rewrite-target]", "$other,"), ("x-forwarded-prefix]", "$nonesuch,")}
+    world.put(configmap(http_snippet="map $host $other { default a; }\nmap $host $nonesuch { default b; }"))
+    assert world.findings() == ()
 
 
 def test_a_backend_for_everything_is_neither_rewritten_nor_redirected() -> None:
