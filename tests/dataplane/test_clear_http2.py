@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from dataplane import H2Client, Server, until
+from dataplane import H2Client, Nginx, Server, until
 from up import Up, configmap, ingress, service
 
 HOST = "plain.test"
@@ -21,8 +21,8 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def up(server: Server) -> Iterator[Up]:
-    with Up("--configmap", "default/settings") as one:
+def up(nginx: Nginx, server: Server) -> Iterator[Up]:
+    with Up("--configmap", "default/settings", binary=nginx.binary) as one:
         yield one.start(service("echo", server.port), ingress("web", HOST))
 
 
