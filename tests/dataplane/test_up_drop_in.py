@@ -25,7 +25,8 @@ def obey(request: Request) -> Reply:
     said = dict(row.partition("=")[::2] for row in query.split("&"))
     if "status" not in said:
         return echo(request)
-    return Reply(int(said["status"]), [("Set-Cookie", "a=b; path=/from"), ("Content-Type", "text/css")], 20 * b"said")
+    rows = [("Set-Cookie", "a=b; path=/from"), ("Content-Type", "text/css"), ("Location", "http://inside.test/a")]
+    return Reply(int(said["status"]), rows, 20 * b"said")
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,25 @@ def test_redirects_to_a_path_that_a_snippet_makes_are_like_those_of_nginx(
     lines = {"configuration_snippet": "rewrite ^/old$ /new redirect;"}
     up.apply("moving", ingress("moving", "moving.test", **lines, **annotations))
     answer = ask(up, "moving.test", "/old?a=b")
+    assert (answer.status, answer.getheader("Location")) == (302, location.replace("PORT", str(up.http)))
+
+
+@pytest.mark.parametrize(
+    ("annotations", "location"),
+    [
+        ({}, "http://inner.test/out/a"),
+        ({"relative_redirects": "true"}, "/out/a"),
+        ({"relative_redirects": "true", "configuration_snippet": "set $any thing;"}, "/out/a"),
+        ({"use_port_in_redirects": "true"}, "http://inner.test:PORT/out/a"),
+    ],
+)
+def test_redirects_of_backends_that_become_paths_are_like_those_of_nginx(
+    up: Up, annotations: dict[str, str], location: str
+) -> None:
+    settings(up, **SNIPPETS)
+    inner = {"proxy_redirect_from": "http://inside.test/", "proxy_redirect_to": "/out/"}
+    up.apply("inner", ingress("inner", "inner.test", **inner, **annotations))
+    answer = ask(up, "inner.test", "/?status=302")
     assert (answer.status, answer.getheader("Location")) == (302, location.replace("PORT", str(up.http)))
 
 
