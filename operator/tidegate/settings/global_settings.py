@@ -166,7 +166,7 @@ class _Reader:
             stream = isinstance(kind, LogFormat) and kind.stream
             kind = kind.knowing(self.stream_variables if stream else self.variables)
         elif isinstance(kind, _AS_WRITTEN):
-            text = _BLANKS.sub(" ", text).strip(" ")
+            text = _BLANKS.sub(" ", text).strip(" ") or text
         try:
             value = kind.parse(text)
         except InvalidValue as problem:
