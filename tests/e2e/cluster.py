@@ -22,6 +22,7 @@ IMAGE = os.environ["E2E_IMAGE"]
 NODE = os.environ["E2E_NODE"]
 ADDRESS = os.environ["E2E_ADDRESS"]
 PATIENCE = 120.0
+ENDING = 330.0  # a pod may take the whole of its grace period for connections that are never idle
 RELEASE = "tidegate"
 CONTROLLER = "tidegate-controller"
 
@@ -110,7 +111,7 @@ def restarts(pod: Manifest) -> dict[str, int]:
 def alone(count: int) -> None:
     """Wait until there are so many pods of the release, and none on its way out."""
     selector = ("-l", "app.kubernetes.io/component=controller", "-o", "name")
-    eventually(lambda: len(kubectl("-n", NAMESPACE, "get", "pods", *selector).split()) == count, "old pods end")
+    until(lambda: len(kubectl("-n", NAMESPACE, "get", "pods", *selector).split()) == count, ENDING, "old pods end")
 
 
 def ready_pods(count: int) -> list[Manifest]:
