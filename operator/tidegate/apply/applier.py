@@ -24,9 +24,10 @@ from tidegate.apply.own import without_own
 from tidegate.apply.pusher import Pusher
 from tidegate.apply.records import Record, built_in_backend, data_size, in_order, needs_of, policies_of
 from tidegate.apply.revisions import Revisions
-from tidegate.apply.servers import loses_verification, same_places, stream_lines, with_policies
-from tidegate.apply.streams import Listeners, StreamFiles
-from tidegate.model import Globals, Listener, Passthrough, Policy, Server, Stream
+from tidegate.apply.servers import loses_verification, with_policies
+from tidegate.apply.streams import StreamFiles
+from tidegate.apply.wanted import WantedConfiguration
+from tidegate.model import Globals, Passthrough, Policy, Server, Stream
 from tidegate.render.runtime import MIB, Capacity, Runtime
 
 __all__ = ["Applied", "Applier", "Refused", "StartError"]
@@ -85,20 +86,9 @@ class Applier:
         self._on_applied, self._on_refused = on_applied, on_refused
         self._pending: dict[str, _Pending] = {}
         self._wanted: dict[str, Record] = {}
-        self._globals = fallback
-        self._globals_since = 0
-        self._policies: dict[str, Policy] = {}
-        self._policy_users: dict[str, int] = {}
-        self._servers: dict[str, Server] = {}
+        self._configuration = WantedConfiguration(self.loader, fallback)
         self._capacity = Capacity()
         self._stream_files = StreamFiles(Path(runtime.worker_place) / "streams")
-        self._listeners = Listeners()
-        self._listeners_since = 0
-        self._lines_since = 0
-        self._refused_policies: dict[str, str] = {}
-        self._refused_servers: dict[str, str] = {}
-        self._refused_lines: set[str] = set()  # those of them that are lines for `stream`
-        self._refused_globals: Globals | None = None
         self._started = False  # whether what runs is known
         self._ever_started = False
         self._full = False  # the data plane took no more: until it has grown, or something else is wanted
@@ -138,21 +128,7 @@ class Applier:
         streams = {name: without_own(stream, self._own) for name, stream in (streams or {}).items()}
         passed = {name: host and without_own(host, self._own) for name, host in (passthrough or {}).items()}
         self._stream_files.want(streams, passed)
-        waited = self._listeners_wait
-        if self._listeners.want(streams, time.monotonic()) and not waited:
-            self._listeners_since = revision
-        if globals_ != self._globals:
-            self._globals, self._globals_since = globals_, revision
-            self._refused_policies.clear()  # under other settings NGINX may take them
-            self._refused_servers.clear()
-            self._refused_globals = None
-        waited = self._lines_wait
-        self._policies, self._policy_users, self._servers = policies, policy_users, servers or {}
-        for digest in self._refused_lines - self._servers.keys():  # whoever is at fault for a port may be gone by then
-            self._refused_lines.discard(digest)
-            self._refused_servers.pop(digest, None)
-        if self._lines_wait and not waited:
-            self._lines_since = revision
+        self._configuration.take(globals_, policies, policy_users, servers or {}, streams, revision)
         for record in records:
             former = self._pending.get(record.key)
             self._pending[record.key] = _Pending(record, former.first if former else revision, revision)
@@ -162,19 +138,10 @@ class Applier:
                 self._wanted[record.key] = record
         self.revisions.want(revision, answered)
         self._full = False
-        if self._refused_policies or self._refused_servers:
-            self._refuse_again()
+        again = self._configuration.refused_again(item.record for item in self._pending.values())
+        if again is not None:
+            self._refuse(again)
         self._wake.set()
-
-    def _refuse_again(self) -> None:
-        """What is wanted may name what was refused before."""
-        pending = [item.record for item in self._pending.values()]
-        again = {digest for record in pending for digest in record.policies} & self._refused_policies.keys()
-        profiles = {record.profile for record in pending} | stream_lines(self._servers)
-        once_more = profiles & self._refused_servers.keys()
-        if again or once_more:
-            refused = {digest: self._refused_policies[digest] for digest in again}
-            self._refuse(Refused(refused, {digest: self._refused_servers[digest] for digest in once_more}))
 
     def resume(self) -> None:
         """NGINX or its agent was away: look again at what it has."""
@@ -216,16 +183,16 @@ class Applier:
     async def _step(self) -> None:
         if not self.revisions.wanted:
             return  # nothing is known yet
-        if (seconds := self._listeners.until_next(self._opened, time.monotonic())) is not None:
+        if (seconds := self._configuration.until_next_listener()) is not None:
             self._wake_later(seconds)
-        self._pushed += self._stream_files.write(self._globals.stream)
+        self._pushed += self._stream_files.write(self._configuration.globals.stream)
         if not self._started:
             await self._start()
         if self._started:
             await self._push_ready()
             await self._confirm()
             if self._needs_reload():
-                seconds = await self.loader.room(serial=self._globals.serial_reloads)
+                seconds = await self.loader.room(serial=self._configuration.globals.serial_reloads)
                 if seconds:
                     self._wake_later(seconds)
                 elif await self._reload():
@@ -238,12 +205,7 @@ class Applier:
         waiting = [item.first for item in self._pending.values()]
         if not self._started:
             waiting.append(self.revisions.running + 1)
-        if self._settings_wait:
-            waiting.append(self._globals_since)
-        if self._listeners_wait:
-            waiting.append(self._listeners_since)
-        if self._lines_wait:
-            waiting.append(self._lines_since)
+        waiting += self._configuration.since
         seconds = self.revisions.reach(waiting)
         if seconds is None:
             return
@@ -342,8 +304,7 @@ class Applier:
         if self._full:
             return
         waiting = [item.latest for item in self._pending.values() if self._blocked(item.record)]
-        if self._settings_wait:
-            waiting.append(self._globals_since)
+        waiting += self._configuration.settings_since
         first_blocked = min(waiting, default=None)
         ready = in_order(item.record for item in self._pending.values() if self._may_go(item, first_blocked))
         if self._at_limit:
@@ -398,37 +359,12 @@ class Applier:
 
     # -- configuration ----------------------------------------------------------------------------------------------
 
-    @property
-    def _settings(self) -> Globals:
-        """The global settings to load: those wanted, unless NGINX has refused them."""
-        return self.loader.good_globals if self._globals == self._refused_globals else self._globals
-
-    @property
-    def _settings_wait(self) -> bool:
-        return self.loader.loaded is None or self._settings != self.loader.loaded.content.globals
-
-    @property
-    def _opened(self) -> frozenset[Listener]:
-        return frozenset(self.loader.loaded.content.listeners) if self.loader.loaded else frozenset()
-
-    @property
-    def _listeners_wait(self) -> bool:
-        return self._listeners.to_open(self._opened, time.monotonic()) != self._opened
-
-    @property
-    def _lines_wait(self) -> bool:
-        """Whether other lines for `stream` are wanted than those that run."""
-        loaded = self.loader.loaded
-        return stream_lines(self._servers_to_load) != stream_lines(loaded.content.servers if loaded else {})
-
     def _needs_reload(self) -> bool:
         loaded = self.loader.loaded
         return (
             loaded is None
-            or self._settings_wait
-            or self._listeners_wait
+            or self._configuration.waits
             or self._capacity != loaded.content.capacity
-            or not same_places(loaded.content.servers, self._servers_to_load)
             or any(self._blocked(item.record) for item in self._pending.values())
         )
 
@@ -437,12 +373,8 @@ class Applier:
         named = {policy for record in self._wanted.values() for policy in record.policies}
         for key in self._pending:
             named |= policies_of(self._pusher.values.get(key))
-        known = {**self.loader.policies, **self._policies}
-        return {digest: known[digest] for digest in named if digest in known and digest not in self._refused_policies}
-
-    @property
-    def _servers_to_load(self) -> dict[str, Server]:
-        return {digest: server for digest, server in self._servers.items() if digest not in self._refused_servers}
+        known = {**self.loader.policies, **self._configuration.policies}
+        return {digest: known[digest] for digest in named if digest in known and self._configuration.takes(digest)}
 
     def _policies_of_hosts(self, names: Iterable[str]) -> set[str]:
         """Those that records of these hosts name now."""
@@ -463,16 +395,17 @@ class Applier:
 
     async def _reload(self, newest: int = 0) -> bool:
         """Load the configuration that is wanted; what NGINX refuses is reported and left out."""
-        listeners = self._listeners.to_open(self._opened, time.monotonic())
+        configuration = self._configuration
+        listeners = configuration.listeners
         policies = self._policies_to_load()
         servers = {
             digest: with_policies(server, self._policies_of_hosts(server.hosts), policies)
-            for digest, server in self._servers_to_load.items()
+            for digest, server in configuration.servers.items()
         }
         content = Content(
-            self._settings,
+            configuration.settings,
             policies,
-            self._policy_users,
+            configuration.policy_users,
             self._capacity,
             servers,
             tuple(sorted(listeners)),
@@ -492,18 +425,7 @@ class Applier:
 
     def _refuse(self, refused: Refused) -> None:
         """Set aside what NGINX does not take, and report it."""
-        self._refused_policies |= refused.policies
-        self._refused_servers |= refused.servers
-        held = [self.revisions.wanted]
-        if refused.listeners:
-            self._listeners.refuse(refused.listeners)
-            held.append(self._listeners_since)
-        if lines := stream_lines(self._servers) & refused.servers.keys():
-            self._refused_lines |= lines
-            held.append(self._lines_since)
-        if refused.settings:
-            self._refused_globals = self._globals
-            held.append(self._globals_since)
+        held = [self.revisions.wanted, *self._configuration.refuse(refused)]
         for key, item in list(self._pending.items()):
             if item.record.policies & refused.policies.keys() or item.record.profile in refused.servers:
                 held.append(item.first)
