@@ -101,6 +101,7 @@ class Directives:
 
 _NAMED_LAST: Final = frozenset({"map", "geo", "split_clients"})
 _NAMED_FIRST: Final = frozenset({"set", "auth_request_set", "js_set", "js_var", "perl_set"})
+_REPLACED: Final = re.compile(r"[^\s;'\"]+")
 _GROUP: Final = re.compile(r"\(\?(?:P?<|')([A-Za-z_]\w*)[>']")
 
 
@@ -125,12 +126,13 @@ def _definitions(directives: Iterable[Directive]) -> Iterator[str]:
 class WordPair:
     """`off` (None), or what to replace, and with what: two words as NGINX reads them.
 
-    They may stand in quotes; the first may be a pattern after `~` or `~*`, of which the second may name captures.
+    They may stand in quotes, of which the first has no need; it may be a pattern after `~` or `~*`, and the second may
+    name what that captures.
     """
 
     @property
     def allowed(self) -> str:
-        return "off, or two words, in quotes where they have blanks or ;. The first may be ~PATTERN or ~*PATTERN"
+        return "off, or two words; the first may be ~PATTERN or ~*PATTERN, the second in quotes has blanks and ;"
 
     def parse(self, text: str) -> Pair | None:
         reject_control(text, self.allowed)
@@ -144,7 +146,7 @@ class WordPair:
         words = lines[0].args
         if words == ("off",):
             return None
-        if len(words) != 2 or not words[0]:
+        if len(words) != 2 or not _REPLACED.fullmatch(words[0]):
             raise InvalidValue(text, self.allowed, misfit=True)
         self._check(text, *words)
         return Pair(*words)

@@ -207,7 +207,19 @@ def test_a_good_text_becomes_its_value(kind: ValueType[object], text: str, value
         *[(LogFormat(), text) for text in ("$", "cost $ 5", "${a", "a\tb", " ", "")],
         *[
             (WordPair(), text)
-            for text in ("", "one", "a b c", "a b; c d", "a b {}", '"a b', "a\nb c", "~( x", "/a $nonsense", "/$ a")
+            for text in (
+                "",
+                "one",
+                "a b c",
+                "'; a' b",
+                "a b; c d",
+                "a b {}",
+                '"a b',
+                "a\nb c",
+                "~( x",
+                "/a $nonsense",
+                "/$ a",
+            )
         ],
         *[(LogTarget(), text) for text in ("access.log", "/var/$host", "", "syslog:", "/a b", "/a;b")],
         *[(MimeType(), text) for text in ("text", "text/html; charset=x", "text/$a", "")],
