@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from dataplane import Client, H2Client, Reply, Server, trusting_context, until
@@ -142,6 +144,55 @@ def test_settings_change_with_one_reload(up: Up) -> None:
     status = up.apply("settings", {**settings, "data": {"keep-alive": "33"}})
     assert status["reloads"] == before + 1
     assert "keepalive_timeout 33s" in (up.run / "conf" / "nginx.conf").read_text()
+
+
+class HalfOpen:
+    """A TLS connection whose handshake lacks its last message, until something is sent."""
+
+    def __init__(self, port: int, name: str) -> None:
+        context = trusting_context()
+        context.set_alpn_protocols(["h2"])
+        self._raw = socket.create_connection(("127.0.0.1", port), 20)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        while True:
+            try:
+                self._tls.do_handshake()
+                return
+            except ssl.SSLWantReadError:
+                self._raw.sendall(self._outgoing.read())
+                self._incoming.write(self._raw.recv(65536))
+
+    def sendall(self, data: bytes) -> None:
+        if data:
+            self._tls.write(data)
+        self._raw.sendall(self._outgoing.read())
+
+    def recv(self, size: int) -> bytes:
+        while True:
+            try:
+                return self._tls.read(size)
+            except ssl.SSLWantReadError:
+                data = self._raw.recv(size)
+                if not data:
+                    return b""
+                self._incoming.write(data)
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+def test_http2_connections_that_open_while_their_worker_is_told_to_end_are_told_so_later(up: Up) -> None:
+    up.apply("late", ingress("late", "late.test"))
+    half = [HalfOpen(up.https, "late.test") for _ in range(4)]
+    old = up.worker_pids()
+    up.apply("policy", ingress("policy", "policy.test", limit_rps="332"))
+    until(lambda: not (old & up.worker_pids()))
+    for sock in half:
+        assert H2Client(sock).ask("late.test").status == 200  # type: ignore[arg-type]
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in old))
+    for sock in half:
+        sock.close()
 
 
 def test_a_request_half_sent_and_an_open_http2_connection_live_across_a_reload(up: Up) -> None:

@@ -8,6 +8,7 @@ local calls = require "tidegate.calls"
 local contexts = require "tidegate.context"
 local ewma = require "tidegate.ewma"
 local ffi = require "ffi"
+local leaving = require "tidegate.leaving"
 local tracing = require "tidegate.tracing"
 
 local byte, concat, floor, format = string.byte, table.concat, math.floor, string.format
@@ -186,6 +187,7 @@ function _M.log()
     tracing.finish(context)
   end
   contexts.release()
+  leaving.look()
 end
 
 local function append(parts, labels, row)
