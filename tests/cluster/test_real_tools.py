@@ -119,7 +119,7 @@ def test_argo_rollouts_itself_moves_traffic_step_by_step(world: Cluster, tmp_pat
         wait(lambda: ask(world, host).status == 200)
         assert ask(world, host).backend == "old"
 
-        with Load(world.up, host) as load:
+        with Load(world.up, host, most=1_000_000) as load:
             rollout["spec"]["template"] = template(name, "new")
             world.put(rollout)
             for weight, low, high in (("25", 0.1, 0.45), ("60", 0.4, 0.8)):
@@ -174,7 +174,7 @@ def test_flagger_itself_analyses_and_promotes_a_canary(world: Cluster, tmp_path:
         wait(lambda: ask(world, host).status == 200)
         assert ask(world, host).backend == "old"
 
-        with Load(world.up, host) as load:
+        with Load(world.up, host, most=1_000_000) as load:
             deployment["spec"]["template"] = template(name, "new")
             world.put(deployment)
             wait(lambda: weight_of(world, f"{name}-canary") == "50")

@@ -17,6 +17,7 @@ from running import PATIENCE, Run, backend, ingress_class, namespace, slices
 from up import free_ports, ingress
 
 CHART = Path(__file__).parents[2] / "charts" / "tidegate"
+DEFINITIONS = Path(__file__).parents[2] / "crds"
 PLACES = ("--http-port=", "--https-port=", "--healthz-port=", "--run-dir=", "--agent=", "--validating-webhook=")
 CLASS = "roles"
 VALUES: dict[str, dict[str, Any]] = {
@@ -72,6 +73,8 @@ def installed(cluster: ApiServer, name: str) -> Iterator[tuple[Run, str]]:
         "spec": {"containers": [{"name": "operator", "image": "none"}], "nodeName": "roles-node"},
     }
     node: Manifest = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "roles-node"}}
+    cluster.apply(*(yaml.safe_load(path.read_text()) for path in sorted(DEFINITIONS.glob("*.yaml"))))
+    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     cluster.apply(namespace(here), namespace(f"{here}-apps", served=name))
     cluster.apply(ingress_class(CLASS, "tidegate.dev/roles"), node)
     cluster.apply(pod, *(one for one in manifests if one["kind"] != "Deployment"))

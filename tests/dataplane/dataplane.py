@@ -216,7 +216,7 @@ class Plane:
 
     def launch(self) -> None:
         """Starts NGINX with the configuration that is there."""
-        for name in ("push.sock", "default.sock"):
+        for name in ("push.sock", "default.sock", "http2.sock"):
             (self.run / name).unlink(missing_ok=True)
         log = (self.run / "logs/start.log").open("wb")
         self._process = subprocess.Popen(

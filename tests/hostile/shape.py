@@ -17,7 +17,7 @@ NAMES = {
     "upstream": r"tidegate_[a-z_]+(?:_[0-9a-f]{16})?",
     "limit_req_zone": r"\$tidegate_limit_key|zone=tidegate_rate_[0-9a-z_]+:\d+m|rate=\d+r/[sm]",
     "limit_conn_zone": r"\$tidegate_limit_key|zone=tidegate_connections_[0-9a-z_]+:\d+m",
-    "location": r"/|=|/push|/status|/zones|/metrics|/connections|@policy_[0-9a-f]{16}|@?tidegate_[a-z0-9_]+",
+    "location": r"/|=|/\./http2|/push|/status|/zones|/metrics|/connections|@policy_[0-9a-f]{16}|@?tidegate_[a-z0-9_]+",
     "proxy_pass": r"(?:https?|\$scheme)://tidegate_(?:[a-z_]|\$\{scheme\})+(?:_[0-9a-f]{16})?(?:\$tidegate_[a-z_]+)?",
     "grpc_pass": r"grpcs?://tidegate_[a-z]+(?:_[0-9a-f]{16})?",
     "fastcgi_pass": r"tidegate_fcgi",
