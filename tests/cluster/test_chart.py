@@ -261,6 +261,19 @@ def test_a_real_api_server_takes_what_the_templates_make_of_the_values(server: A
     assert said.count("(server dry run)") == len(manifests)
 
 
+def test_a_real_api_server_takes_the_manifests_that_need_no_helm(server: ApiServer) -> None:
+    done = subprocess.run([PROJECT / "scripts" / "manifests.sh"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    manifests = [one for one in yaml.safe_load_all(done.stdout) if one]
+    namespaces = [one for one in manifests if one["kind"] == "Namespace"]
+    server.apply(*namespaces)  # what goes into it is looked at as if it were there
+    said = server.kubectl(
+        "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=done.stdout
+    )
+    assert said.count("(server dry run)") == len(manifests)
+    assert "helm.sh" not in done.stdout
+
+
 @pytest.mark.parametrize("name", VALUES)
 def test_each_value_set_passes_lint(name: str) -> None:
     found = helm("lint", "--strict", str(CHART), values=VALUES[name])

@@ -140,6 +140,28 @@ def test_the_last_one_takes_the_address_back(fragile: ApiServer) -> None:
         assert _address(fragile, "steady") == ""
 
 
+def test_addresses_are_kept_while_there_is_another_replica(fragile: ApiServer) -> None:
+    labels = {"app.kubernetes.io/name": "tidegate"}
+    pods = [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": {**labels, "pod-template-hash": name}},
+            "spec": {"containers": [{"name": "operator", "image": "none"}]},
+        }
+        for name in ("tidegate-0", "tidegate-1")
+    ]
+    fragile.apply(pods)
+    try:
+        with Run(fragile, "--publish-status-address", "192.0.2.7") as run:
+            run.start()
+            until(lambda: _address(fragile, "steady") == "192.0.2.7", PATIENCE)
+            assert run.stop() == 0
+            assert _address(fragile, "steady") == "192.0.2.7"
+    finally:
+        fragile.kubectl("-n", NAMESPACE, "delete", "pods", "--all", "--force", "--grace-period=0")
+
+
 def test_addresses_are_kept_where_that_is_asked_for(fragile: ApiServer) -> None:
     flags = ("--publish-status-address", "192.0.2.7", "--update-status-on-shutdown=false")
     with Run(fragile, *flags) as run:
