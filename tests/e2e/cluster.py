@@ -157,15 +157,15 @@ def eventually(what: Callable[[], Any], why: str | Callable[[], str] = "") -> An
 # -- manifests ---------------------------------------------------------------------------------------------------------
 
 
-def backend(name: str = "echo", replicas: int = 2) -> list[Manifest]:
-    """A Deployment of backend.py, which comes from a ConfigMap, and its Service."""
-    labels = {"app": name}
-    container = {
-        "name": "echo",
+def workload(name: str, container: Manifest, files: Manifest, replicas: int, config: str, **pod: Any) -> list[Manifest]:
+    """A Deployment of `container`, whose one volume holds `files` (the ConfigMap `config`), and a Service of its port
+    8080. `pod`: more of the pod's spec.
+    """
+    meta, labels = {"name": name, "namespace": SHOP}, {"app": name}
+    volume = container["volumeMounts"][0]["name"]
+    common = {
         "image": IMAGE,
         "imagePullPolicy": "Never",
-        "command": ["/opt/tidegate/bin/python", "/code/backend.py"],
-        "env": [{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
         "ports": [{"containerPort": 8080}],
         # generous, for the machine may be busy: a backend that flaps would be a failure of nobody's
         "readinessProbe": {
@@ -174,39 +174,49 @@ def backend(name: str = "echo", replicas: int = 2) -> list[Manifest]:
             "timeoutSeconds": 5,
             "failureThreshold": 10,
         },
-        "volumeMounts": [{"name": "code", "mountPath": "/code"}],
+    }
+    spec = {
+        **pod,
+        "containers": [common | container],
+        "volumes": [{"name": volume, "configMap": {"name": config}}],
     }
     return [
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": "code", "namespace": SHOP},
-            "data": {"backend.py": (Path(__file__).parent / "backend.py").read_text()},
+            "metadata": {"name": config, "namespace": SHOP},
+            "data": files,
         },
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": name, "namespace": SHOP},
+            "metadata": meta,
             "spec": {
                 "replicas": replicas,
                 "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
                 "selector": {"matchLabels": labels},
-                "template": {
-                    "metadata": {"labels": labels},
-                    "spec": {
-                        "containers": [container],
-                        "volumes": [{"name": "code", "configMap": {"name": "code"}}],
-                    },
-                },
+                "template": {"metadata": {"labels": labels}, "spec": spec},
             },
         },
         {
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": {"name": name, "namespace": SHOP},
+            "metadata": meta,
             "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]},
         },
     ]
+
+
+def backend(name: str = "echo", replicas: int = 2) -> list[Manifest]:
+    """A Deployment of backend.py, which comes from a ConfigMap, and its Service."""
+    container = {
+        "name": "echo",
+        "command": ["/opt/tidegate/bin/python", "/code/backend.py"],
+        "env": [{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+        "volumeMounts": [{"name": "code", "mountPath": "/code"}],
+    }
+    files = {"backend.py": (Path(__file__).parent / "backend.py").read_text()}
+    return workload(name, container, files, replicas, "code")
 
 
 def ingress(name: str, host: str, **annotations: str) -> Manifest:

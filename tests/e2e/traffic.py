@@ -8,7 +8,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from cluster import IMAGE, SHOP, Outside, admin, apply, eventually, ingress, kubectl, ready_pods
+from cluster import SHOP, Outside, admin, apply, eventually, ingress, kubectl, ready_pods, workload
 from up import Manifest
 from zeroclients import STREAM_SIZE, Account, account_of, await_answers, backend_conf, describe, end_loads, start_loads
 from zeroload import SHARES
@@ -73,50 +73,11 @@ def _ingress(number: int, host: str) -> Manifest:
 
 
 def _backend() -> list[Manifest]:
-    meta, labels = {"name": NAME, "namespace": SHOP}, {"app": NAME}
     container = {
         "name": "nginx",
-        "image": IMAGE,
-        "imagePullPolicy": "Never",
         "command": ["/bin/sh", "-c", START],
         "lifecycle": {"preStop": {"exec": {"command": ["/bin/sh", "-c", END]}}},
-        "ports": [{"containerPort": 8080}],
-        # generous, for the machine may be busy: a backend that flaps would be a failure of nobody's
-        "readinessProbe": {
-            "httpGet": {"path": "/", "port": 8080},
-            "periodSeconds": 1,
-            "timeoutSeconds": 5,
-            "failureThreshold": 10,
-        },
         "volumeMounts": [{"name": "conf", "mountPath": "/conf"}],
     }
-    pod = {
-        "terminationGracePeriodSeconds": 60,
-        "containers": [container],
-        "volumes": [{"name": "conf", "configMap": {"name": NAME}}],
-    }
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": meta,
-            "data": {"nginx.conf": backend_conf("/tmp", "8080")},
-        },
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": meta,
-            "spec": {
-                "replicas": BACKENDS,
-                "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-                "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": pod},
-            },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": meta,
-            "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]},
-        },
-    ]
+    files = {"nginx.conf": backend_conf("/tmp", "8080")}
+    return workload(NAME, container, files, BACKENDS, NAME, terminationGracePeriodSeconds=60)

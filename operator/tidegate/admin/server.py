@@ -26,25 +26,6 @@ from tidegate.report.states import ingress_states
 
 WAIT_DEFAULT = 30.0
 WAIT_MOST = 600.0
-PATHS = frozenset(
-    {"/livez", "/readyz", "/metrics", "/check_endpoint"}
-    | {
-        f"/api/v1/{name}"
-        for name in (
-            "ingresses",
-            "routes",
-            "backends",
-            "endpointpools",
-            "certificates",
-            "policies",
-            "findings",
-            "changes",
-            "explain",
-            "status",
-        )
-    }
-)
-"""What is answered besides health, whose path is the user's to choose."""
 
 
 class PortBusyError(Exception):
