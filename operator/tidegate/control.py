@@ -96,9 +96,6 @@ class ControlPlane:
         metrics = runtime.metrics or MetricSettings()
         self.request_metrics = RequestMetrics(metrics, constant_labels(options), self._is_live)
         self.loop_lag = LoopLag()
-        self.orphans_seen: set[tuple[str, str, str]] = (
-            set()
-        )  # namespace, Ingress, what it lacked when metrics were read
         self.started = time.time()
         self.agent: AgentHandle | None = None
         self.applier: Applier | None = None

@@ -27,6 +27,9 @@ from tidegate.report.states import State, ingress_states
 PREFIX = "nginx_ingress_controller_"
 
 
+Orphan = tuple[str, str, str]  # namespace, Ingress, what it lacks
+
+
 class _Collector:
     """Samples that were gathered before; prometheus_client asks for them in a worker thread."""
 
@@ -117,12 +120,13 @@ def _controller(control: ControlPlane, constant: dict[str, str]) -> list[Metric]
     ]
 
 
-def _orphans(control: ControlPlane, constant: dict[str, str]) -> Metric:
+def _orphans(control: ControlPlane, constant: dict[str, str], seen: set[Orphan]) -> Metric:
+    """`seen`, which this changes, are those of before: each is told until its Ingress goes."""
     names = (*constant, "namespace", "ingress", "type")
     text = "1: a Service or its endpoints are missing, 0: no longer"
     family = GaugeMetricFamily(f"{PREFIX}orphan_ingress", text, labels=names)
     backends = control.translator.backends
-    kinds: dict[tuple[str, str], set[str]] = {}
+    now: set[Orphan] = set()
     for host in control.translator.hosts.values():
         for route in host.routes:
             backend = backends.get(route.backend)
@@ -131,9 +135,7 @@ def _orphans(control: ControlPlane, constant: dict[str, str]) -> Metric:
             namespace, _, rest = route.backend.partition("/")
             service = control.store.service(namespace, rest.rpartition(":")[0])
             kind = "no-endpoint" if service else "no-service"
-            kinds.setdefault((route.labels.namespace, route.labels.ingress), set()).add(kind)
-    now = {(namespace, ingress, kind) for (namespace, ingress), found in kinds.items() for kind in found}
-    seen = control.orphans_seen
+            now.add((route.labels.namespace, route.labels.ingress, kind))
     seen |= now
     seen -= {row for row in seen if ObjectKey("Ingress", row[0], row[1]) not in control.translator.views}
     for row in sorted(seen):
@@ -211,6 +213,7 @@ class Exposition:
     def __init__(self, control: ControlPlane, more: More | None = None) -> None:
         self._control, self._more = control, more
         self._certificates = CertificateSamples(control.options.controller_class)
+        self._orphans: set[Orphan] = set()
         self._writing = asyncio.Lock()
 
     async def text(self, *, leads: bool) -> bytes:
@@ -235,7 +238,7 @@ class Exposition:
             return await asyncio.to_thread(self._write, families, rows, certificates)
 
     def _read(self, families: list[Metric], constant: dict[str, str], leads: bool) -> tuple[Row, ...] | None:
-        families.append(_orphans(self._control, constant))
+        families.append(_orphans(self._control, constant, self._orphans))
         families.extend(_own(self._control))
         return self._control.certificates if leads else None
 
