@@ -97,11 +97,12 @@ def test_early_data_reach_the_backend_with_a_mark_once_they_are_allowed(up: Up, 
 
     def early() -> str:
         openssl(up, "shop.test", "-tls1_3", "-sess_out", session)
-        return openssl(up, "shop.test", "-tls1_3", "-sess_in", session, "-early_data", request)
+        said = openssl(up, "shop.test", "-tls1_3", "-sess_in", session, "-early_data", request)
+        assert "forged" not in said
+        return said
 
     assert "Early data was accepted" not in early()
     up.apply("settings", configmap(ssl_early_data="true"))
-    said = early()
-    assert "Early data was accepted" in said
-    assert '["Early-Data", "1"]' in said
-    assert "forged" not in said
+    assert "Early data was accepted" in early()
+    # NGINX marks what it reads before the handshake is complete: a client that is quick enough has no early data
+    until(lambda: '["Early-Data", "1"]' in early(), 30)

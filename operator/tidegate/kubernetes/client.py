@@ -324,7 +324,7 @@ def _error(method: str, path: str, answer: aiohttp.ClientResponse, body: bytes) 
     return kind(status, f"{method} {path}: {status} {message}", later)
 
 
-_backoff = tenacity.wait_exponential_jitter(initial=0.1, max=5, jitter=0.3)
+_backoff = tenacity.wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.3)
 
 
 def _retrying(what: type[ApiError], patience: float) -> tenacity.AsyncRetrying:
