@@ -166,6 +166,16 @@ def test_a_query_without_a_value_is_a_query_of_the_sign_in_page(up: Up) -> None:
     assert answer.header("Location") == f"https://login.test/?next=&rd=http://{host}%2Fa%3Fb"
 
 
+def test_buffers_of_the_ingress_hold_the_answer_of_its_authentication_service_too(up: Up) -> None:
+    with Server("auth", lambda _: Reply(200, [("X-Token", "t" * 12_000)])) as auth:
+        url = f"http://127.0.0.1:{auth.port}/"
+        wide = have(up, "wide", auth_url=url, auth_response_headers="X-Token", proxy_buffer_size="16k")
+        narrow = have(up, "narrow", auth_url=url, auth_response_headers="X-Token")
+        assert ask(up, narrow).status == 500
+        answer = ask(up, wide)
+        assert (answer.status, answer.sent("X-Token")) == (200, ["t" * 12_000])
+
+
 def test_paths_of_an_ingress_without_affinity_follow_the_cookie_of_another(up: Up) -> None:
     with servers("one", "two", "three") as three:
         up.apply("many", service("many", *(server.port for server in three)))

@@ -103,11 +103,20 @@ class KeptConnections(msgspec.Struct, frozen=True, gc=False):
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
+class Buffers(msgspec.Struct, frozen=True, gc=False):
+    """Where an answer is read into: so many pieces of a size in bytes. `busy` is 0 for NGINX's own choice."""
+
+    number: int
+    size: int
+    busy: int
+
+
 class Question(msgspec.Struct, frozen=True, gc=False):
     """How an authentication service is asked, as far as that is configuration.
 
     `headers` are set on the question, their values may have variables. Without `kept` connections in clear text
     are kept like those to any backend, and TLS ones are not. `common_snippet`: the lines of the global settings count.
+    Without `buffers` theirs count.
     """
 
     tls: bool = False
@@ -115,6 +124,7 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     kept: KeptConnections | None = None
     snippet: tuple[Directive, ...] = ()
     common_snippet: bool = False
+    buffers: Buffers | None = None
 
     @property
     def digest(self) -> str:

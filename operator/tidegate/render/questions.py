@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from tidegate.model import KeptConnections, Policy, Question
+from tidegate.model import Buffers, KeptConnections, Policy, Question
 
 ANSWER_VARIABLE: Final = "tidegate_answer_"
 """Followed by a number: a header of the service's answer, in the order of the route's list."""
@@ -38,6 +38,10 @@ class QuestionLocation:
     @property
     def tls(self) -> bool:
         return self.question.tls
+
+    def buffers(self, usual: Policy) -> Buffers:
+        """Its own, or those of routes that ask for none."""
+        return self.question.buffers or Buffers(usual.buffers_number, usual.buffer_size, usual.busy_buffers_size)
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from tidegate.findings import brief
-from tidegate.model import Directive, ExternalAuth, KeptConnections, Question
+from tidegate.model import Buffers, Directive, ExternalAuth, KeptConnections, Question
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
@@ -18,6 +18,7 @@ from tidegate.settings.types import has_control
 from tidegate.translate.authentication import Denied
 from tidegate.translate.backends import ExternalHost, is_host_name
 from tidegate.translate.expressions import UnsoundExpression, check_expression, expression_parts
+from tidegate.translate.globals import busy_buffers
 from tidegate.translate.reader import Reader
 
 FRAMING: Final = frozenset(
@@ -224,6 +225,18 @@ def _kept(wish: _Wish, target: ExternalHost) -> KeptConnections | None:
     )
 
 
+def _buffers(settings: IngressSettings, globals_: GlobalSettings) -> Buffers | None:
+    """Those of the route's own answers, where they are not those of the ConfigMap."""
+    number, size = settings.get(ann.PROXY_BUFFERS_NUMBER), settings.get(ann.PROXY_BUFFER_SIZE)
+    busy = settings.get(ann.PROXY_BUSY_BUFFERS_SIZE) or 0
+    usual = (
+        globals_.get(cm.PROXY_BUFFERS_NUMBER),
+        globals_.get(cm.PROXY_BUFFER_SIZE),
+        globals_.get(cm.PROXY_BUSY_BUFFERS_SIZE) or 0,
+    )
+    return None if (number, size, busy) == usual else Buffers(number, size, busy_buffers(number, size, busy))
+
+
 def _cache_scope(wish: _Wish, question: Question, target: ExternalHost, host: str, path: str, scope: str) -> str:
     """What keeps answers apart: nothing that the service is told or asked may differ, nor whom the answer is for."""
     texts = (scope, host, path, str(target), wish.url, wish.method, wish.redirect, ",".join(wish.answers))
@@ -254,6 +267,7 @@ def external_auth(settings: IngressSettings, globals_: GlobalSettings, place: Pl
         _kept(wish, target),
         wish.snippet,
         wish.common_snippet,
+        _buffers(settings, globals_),
     )
     cached, more = bool(wish.cache_key), globals_.own_variables
     auth = ExternalAuth(
