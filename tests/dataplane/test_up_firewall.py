@@ -42,6 +42,19 @@ def test_rules_of_an_ingress_inspect_its_own_requests_and_nobody_elses(up: Up) -
     assert [item["reason"] for item in up.ingress("off")["findings"]] == ["NoEffect"]
 
 
+def test_rules_may_be_escaped_as_text_between_quotes_of_nginx(up: Up) -> None:
+    rules = r"""SecRuleEngine On
+SecRule REQUEST_HEADERS:User-Agent \"block-ua\" \"log,deny,id:107,status:403,msg:\'UA blocked\'\"
+SecRule ARGS:word "@rx \\bbad\\b" "id:108,phase:1,deny,status:406"
+"""
+    up.apply("own", guarded("own", rules))
+    assert blocked(up, "own.test") == (403, 200)
+    assert [up.get("own.test", f"/?word={word}")[0] for word in ("so%20bad", "badly")] == [406, 200]
+    up.delete("own")  # its rules have the same numbers
+    up.apply("settings", configmap(**ALLOWED, enable_modsecurity="true", modsecurity_snippet=rules))
+    assert blocked(up, "plain.test") == (403, 200)
+
+
 def test_bodies_are_inspected_and_reach_the_backend_whole(up: Up) -> None:
     rules = (
         'SecRuleEngine On\nSecRequestBodyAccess On\nSecRule ARGS_POST:word "@streq bad" "id:1,phase:2,deny,status:406"'

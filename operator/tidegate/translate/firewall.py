@@ -24,12 +24,18 @@ MODULE = "ngx_http_modsecurity_module.so"
 BASE_FILE = "/etc/nginx/modsecurity/modsecurity.conf"
 CORE_FILE = "/etc/nginx/owasp-modsecurity-crs/nginx-modsecurity.conf"
 INCLUDE = re.compile(r'include\s+"?([^"\s]+)"?', re.IGNORECASE)
+_ESCAPED = re.compile(r"""\\(["'\\])""")  # a pattern reads `\n` and the like itself
+
+
+def _unescaped(rules: str) -> str:
+    """Rules as they are meant: the retired controller puts the text between NGINX's single quotes."""
+    return _ESCAPED.sub(r"\1", rules)
 
 
 def _own_files(rules: str) -> tuple[str, frozenset[str]]:
     """Rules without the lines that include the retired controller's files, and which of these they were."""
     kept, found = [], set()
-    for line in rules.split("\n"):
+    for line in _unescaped(rules).split("\n"):
         include = INCLUDE.fullmatch(line)
         if include and include[1] in (BASE_FILE, CORE_FILE):
             found.add(include[1])
