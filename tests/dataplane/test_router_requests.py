@@ -369,6 +369,21 @@ def test_trusted_forwarded_headers_are_passed_on(new_plane: Callable[..., Plane]
     assert seen.header("X-Forwarded-For") == seen.header("X-Real-IP") == "192.0.2.1"  # every peer is trusted
 
 
+def test_the_chain_goes_on_in_its_own_header_whatever_names_the_client(
+    new_plane: Callable[..., Plane], name: Callable[[str], str]
+) -> None:
+    settings = Globals(
+        DEFAULT_POLICY, workers=1, use_forwarded_headers=True, full_forwarded_for=True, forwarded_for_header="X-Client"
+    )
+    plane = new_plane(settings=settings)
+    with Server() as server:
+        plane.put(backend(ECHO, server), host(name("a"), route(backend=ECHO)))
+        headers = {"X-Client": "192.0.2.1", "X-Forwarded-For": "192.0.2.2, 192.0.2.3"}
+        seen = plane.ask(name("a"), headers=headers).seen
+    assert seen.header("X-Real-IP") == seen.header("X-Original-Forwarded-For") == "192.0.2.1"
+    assert seen.header("X-Forwarded-For") == "192.0.2.2, 192.0.2.3, 127.0.0.1"
+
+
 def test_pipelined_requests_are_answered_in_order(plane: Plane, server: Server, name: Callable[[str], str]) -> None:
     plane.put(host(name("a"), route(backend=ECHO)))
     with plane.client() as client:
