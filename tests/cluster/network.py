@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import random
 import socket
 import subprocess
 import threading
 from pathlib import Path
+
+from claims import claim
 
 HOSTS = 30
 
@@ -22,7 +23,7 @@ class Network:
     """Addresses that only this machine can reach: `.1` is its own, `.2` and up belong to backends. Needs root."""
 
     def __init__(self) -> None:
-        number = random.randrange(1, 200)
+        number = claim("veth", range(1, 200))
         self.base = f"10.213.{number}"
         self.name = f"tgk{os.getpid()}x{number}"
         outside, inside = f"tgo{number}", f"tgi{number}"

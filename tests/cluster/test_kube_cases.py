@@ -16,6 +16,7 @@ import pytest
 import test_conformance as suite
 import yaml
 from apiserver import ApiServer, until
+from claims import claim
 from judging import CASES, Found, judge, lay_out, read_result
 from running import PATIENCE, Run, ingress_class, namespace
 from test_webhook import configuration
@@ -39,11 +40,9 @@ def cases() -> list[str]:
 
 
 def free_subnet() -> str:
-    """A /24 that no network namespace of the runner has yet."""
-    for number in range(1, 250):
-        if not Path(f"/run/netns/bb10-214-{number}").exists():
-            return f"10.214.{number}"
-    raise RuntimeError("no free network")
+    """A /24 that no other runner has, nor one that was killed and left its network namespace."""
+    left = (path.name.rpartition("-")[2] for path in Path("/run/netns").glob("bb10-214-*"))
+    return f"10.214.{claim('subnet', sorted(set(range(1, 250)) - set(map(int, left))))}"
 
 
 class KubeRun(Run):

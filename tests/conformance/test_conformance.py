@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +27,9 @@ import yaml
 from judging import CASES, Found, judge, lay_out, read_result, tail
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent / "dataplane"))
+from claims import claim, free_row  # noqa: E402
+
 PROJECT = HERE.parent.parent
 TIDEGATE = Path(sys.executable).with_name("tidegate")
 RESULTS = PROJECT / ".cache" / "conformance"
@@ -139,32 +140,14 @@ def parameters() -> Iterator[object]:
 
 
 def free_ports() -> tuple[int, int, int]:
-    """HTTP, HTTPS and admin port, below those that the kernel gives to clients.
-
-    The cases take a few ports above the HTTP port for TCP and UDP services: all of these must be free.
-    """
-    for _ in range(200):
-        base = random.randrange(12000, 30000, 20)
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(base, base + 20):
-                    probe = stack.enter_context(socket.socket())
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return base, base + 1, base + 2
-    raise RuntimeError("no free ports")
+    """HTTP, HTTPS and admin port. The cases take a few ports above these for TCP and UDP services."""
+    http, https, admin, *_ = free_row(20)
+    return http, https, admin
 
 
 def free_network() -> str:
     """A /24 of the loopback range for the backends of one run, so that several can go on side by side."""
-    for octet in random.sample(range(18, 120), 100):
-        with contextlib.suppress(OSError), socket.socket() as backend, socket.socket(type=socket.SOCK_DGRAM) as dns:
-            backend.bind((f"127.{octet}.0.2", 8080))
-            dns.bind((f"127.{octet}.0.20", DNS_PORT))
-            return f"127.{octet}.0.0/24"
-    raise RuntimeError("no free network")
+    return f"127.{claim('network', range(18, 120))}.0.0/24"
 
 
 class Controller:

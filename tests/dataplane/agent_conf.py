@@ -10,13 +10,13 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from claims import free_ports
 from tidegate.agent.client import AgentClient
 from tidegate.agent.main import AgentHandle, AgentOptions, spawn_agent
 from tidegate.agent.orphans import Finder
@@ -114,13 +114,6 @@ def configuration(
     )
 
 
-def free_port() -> int:
-    """A port that nobody held a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def eventually(what: Callable[[], Awaitable[_T]], limit: float = 20.0) -> _T:
     """Asks again until the answer is true; the limit is generous and never waited for."""
     deadline = time.monotonic() + limit
@@ -138,7 +131,7 @@ class Site:
 
     def __init__(self, base: Path) -> None:
         self.dir = RunDir(base / "run")
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.options = AgentOptions(
             run_dir=self.dir.path, worker_user="www-data" if os.geteuid() == 0 else None, stop_timeout=20.0
         )

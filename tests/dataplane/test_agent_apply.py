@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from agent_conf import Load, Site, eventually, free_port
+from agent_conf import Load, Site, eventually
 from agent_conf import site as new_site
+from claims import free_ports
 from tidegate.agent.client import AgentClient, AgentRefusedError, AgentUnavailableError
 from tidegate.agent.main import AgentOptions, AgentStartError, spawn_agent
 from tidegate.agent.protocol import AgentState, Stage
@@ -193,7 +194,7 @@ async def test_port_that_nginx_finds_busy_is_named_before_its_retries_end(
 @pytest.mark.parametrize("hidden", [False, True], ids=["seen by the agent", "found by NGINX"])
 async def test_busy_port_at_a_reload_keeps_the_old(site: Site, hidden: bool) -> None:
     await site.applied(1)
-    port = free_port()
+    (port,) = free_ports(1)
     extra = f"}} server {{\nlisten {'localhost' if hidden else '127.0.0.1'}:{port};"
     with socket.socket() as other:
         other.bind(("127.0.0.1", port))

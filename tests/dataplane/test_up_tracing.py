@@ -13,6 +13,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from claims import claim, free_ports
 from dataplane import Server, until
 from grpclib.const import Cardinality, Handler
 from grpclib.server import Server as GrpcServer
@@ -20,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
-from up import Manifest, Up, configmap, free_ports, ingress, service
+from up import Manifest, Up, configmap, ingress, service
 
 FLAGS = ("--configmap", "default/settings")
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -166,7 +167,7 @@ def over_http() -> Iterator[tuple[Collected, str]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    address = f"127.43.18.{free_ports(1)[0] % 250 + 1}"
+    address = f"127.43.18.{claim('address', range(1, 251))}"
     with http.server.ThreadingHTTPServer((address, 4318), Receiver) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -9,11 +9,9 @@ import contextlib
 import http.client
 import json
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +24,7 @@ from typing import Any, Protocol
 
 import pytest
 import yaml
+from claims import free_ports
 from dataplane import Server, until
 from tidegate.agent.orphans import Finder, NginxProcess, Role, is_alive
 
@@ -33,17 +32,6 @@ TIDEGATE = Path(sys.executable).with_name("tidegate")
 START = 60.0
 PREFIX = "nginx.ingress.kubernetes.io/"
 Manifest = dict[str, Any]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports below those that the kernel gives to clients, free a moment ago."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(12000, 30000)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-    return found
 
 
 def tidegate(

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from claims import free_ports
 
 TIDEGATE = Path(sys.executable).with_name("tidegate")
 LIMIT = 60.0  # seconds after which something that is waited for will not come
@@ -113,17 +114,6 @@ class _Backend(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on just now."""
-    with contextlib.ExitStack() as stack:
-        found = []
-        for _ in range(count):
-            held = stack.enter_context(socket.socket())
-            held.bind(("127.0.0.1", 0))
-            found.append(int(held.getsockname()[1]))
-    return found
 
 
 class Up:

@@ -16,8 +16,9 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
+from claims import free_ports
 from hostile import CONFIGMAP
-from served import TIDEGATE, Answer, Up, free_ports, is_root, until, up
+from served import TIDEGATE, Answer, Up, is_root, until, up
 from tidegate.findings import ObjectKey
 from tidegate.render.quoting import UnsafeValue, lua_text
 from tidegate.resources.changes import Resolution
