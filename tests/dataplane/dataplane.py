@@ -409,7 +409,7 @@ class Seen:
         return found[0] if found else None
 
 
-class ClosedError(Exception):
+class ClosedError(EOFError):
     """The other side closed the connection in the midst of something."""
 
 

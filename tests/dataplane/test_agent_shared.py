@@ -159,8 +159,7 @@ def test_the_control_plane_goes_on_with_a_new_nginx_container(pod: Pod) -> None:
 
 def test_a_new_control_plane_container_takes_over_without_a_reload_or_a_failed_request(pod: Pod) -> None:
     pod.start()
-    # one that has just been forked goes by another name for a moment
-    workers = until(lambda: found if len(found := pod.up.worker_pids()) == pod.up.workers else None)
+    workers = pod.up.all_workers()
     with Load(pod.up, HOST) as load:
         pod.up.kill()
         pod.up.spawn()

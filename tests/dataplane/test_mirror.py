@@ -55,6 +55,7 @@ def test_each_request_is_copied_with_method_headers_and_body(plane: Plane, name:
         answer = plane.ask(name("a"), "/x?y=1", "PUT", headers=headers, body=b"data" * 5000)
         assert (answer.status, answer.seen.length) == (200, 20000)
         [copy] = copies(mirror)
+        until(lambda: bodies)
     assert (copy.method, copy.target, copy.header("Host")) == ("PUT", "/copy/x?y=1", "copies.test")
     assert (copy.header("X-Mine"), copy.header("Authorization")) == ("one", "Bearer t")
     assert copy.header("X-Forwarded-For") == "127.0.0.1"

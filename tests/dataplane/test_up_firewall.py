@@ -6,7 +6,7 @@ import http.client
 from collections.abc import Iterator
 
 import pytest
-from dataplane import Server
+from dataplane import Server, until
 from up import Manifest, Up, configmap, ingress, service
 
 FLAGS = ("--configmap", "default/settings")
@@ -88,7 +88,7 @@ def test_the_core_rules_block_where_they_are_wanted_and_the_engine_is_on(up: Up)
         200,
     ]
     assert blocked(up, "without.test") == (403, 200)
-    assert "OWASP_CRS" in (up.run / "logs" / "error.log").read_text()
+    until(lambda: "OWASP_CRS" in (up.run / "logs" / "error.log").read_text())
     conf = (up.run / "conf" / "nginx.conf").read_text()
     assert conf.count("/*.conf") == 1  # however many policies use them
 
@@ -133,7 +133,7 @@ def test_rules_that_modsecurity_refuses_reject_their_own_ingress_only(up: Up) ->
 def test_the_transaction_id_names_a_request_in_the_log(up: Up) -> None:
     up.apply("own", guarded("own", BLOCK, modsecurity_transaction_id="$request_id-$host"))
     up.get("own.test", headers={"User-Agent": "block-ua"})
-    assert '-own.test"' in (up.run / "logs" / "error.log").read_text()
+    until(lambda: '-own.test"' in (up.run / "logs" / "error.log").read_text())
 
 
 def test_rules_too_long_for_one_argument_are_given_in_several(up: Up) -> None:

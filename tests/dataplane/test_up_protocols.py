@@ -222,7 +222,7 @@ def test_a_large_upload_streams_through_with_flat_memory_and_no_file(start: Star
             service("echo", server.port),
             ingress("web", HOST, proxy_body_size="0", proxy_request_buffering="off"),
         )
-        before = sum(rss(pid) for pid in up.worker_pids())
+        before = sum(rss(pid) for pid in up.all_workers())
         part = os.urandom(MIB)
         with tls(up) as client, greatest_memory(up) as most:
             answer = client.ask(HOST, method="POST", body=(part for _ in range(UPLOAD // MIB)))

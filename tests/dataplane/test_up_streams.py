@@ -84,7 +84,7 @@ def test_a_port_that_comes_reloads_once_and_sessions_of_others_go_on(
         assert up.status()["reloads"] == before + 1
         assert (backend_of(first), backend_of(second)) == ("a", "b")
         up.apply("start", entries("tcp", **{f"p{second}": "default/more:7000"}), stream_service("more", *at(b)))
-        assert ask(first) == "ConnectionRefusedError"
+        until(lambda: ask(first) == "ConnectionRefusedError")
         assert session.say("two") == "a: two"
 
 
@@ -141,8 +141,8 @@ def test_a_client_stays_with_an_endpoint_where_its_address_decides(start: Start)
         others = [stack.enter_context(Lines(str(n), f"127.0.0.{10 + n}", first.port)) for n in range(1, 4)]
         every = at(first, *others)
         up = start(*manifests, *stream_service("lines", *every, affinity="ClientIP"))
-        clients = [f"127.0.1.{number}" for number in range(1, 25)]
-        homes = {client: {backend_of(port, client) for _ in range(4)} for client in clients}
+        clients = [f"127.0.1.{number}" for number in range(1, 101)]  # so many that each endpoint has some
+        homes = {client: {backend_of(port, client) for _ in range(3)} for client in clients}
         assert all(len(home) == 1 for home in homes.values())
         assert len(set().union(*homes.values())) == 4
         up.apply("start", *manifests, *stream_service("lines", *every[:3], affinity="ClientIP"))
@@ -257,9 +257,9 @@ def test_datagrams_of_one_client_go_to_one_endpoint(start: Start) -> None:
             entries("udp", **{f"p{port}": "default/grams:7000"}), stream_service("grams", *at(*every), protocol="UDP")
         )
         seen: set[str] = set()
-        for _ in range(24):
+        for _ in range(100):  # so many that each endpoint has some
             with socket.socket(type=socket.SOCK_DGRAM) as client:
-                answers = {ask_udp(port, "x", client)[0] for _ in range(5)}
+                answers = {ask_udp(port, "x", client)[0] for _ in range(3)}
                 assert len(answers) == 1
                 seen |= answers
         assert seen == set(names)

@@ -337,13 +337,22 @@ class Up:
         return Finder(run, run / "conf" / "nginx.conf", "nginx").ours()
 
     def master(self) -> int:
-        return next(one.pid for one in self.nginx() if one.role is Role.MASTER)
+        """The first of those with its title: a worker that has just been forked has it, too."""
+        found = {one.pid: one.ppid for one in self.nginx() if one.role is Role.MASTER}
+        return next(pid for pid, parent in found.items() if parent not in found)
 
     def worker_pids(self) -> set[int]:
+        """Those that have their title and are not about to end."""
         return {one.pid for one in self.nginx() if one.role is Role.WORKER and not one.shutting_down}
 
+    def all_workers(self) -> set[int]:
+        """`worker_pids`, once there are as many as there should be."""
+        found: set[int] = set()
+        until(lambda: found.clear() or found.update(self.worker_pids()) or len(found) == self.workers)
+        return found
+
     def agent(self) -> int:
-        return int((self.run / "agent.lock").read_text())
+        return int(until(lambda: (self.run / "agent.lock").read_text().strip()))
 
     def nothing_left(self) -> bool:
         """No process and no socket."""
