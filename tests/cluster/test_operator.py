@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
@@ -259,7 +258,7 @@ def test_no_listener_has_an_ipv6_address_where_the_configmap_says_so(run: Run, c
 
 def test_kopf_is_given_an_empty_list_before_each_watch(run: Run, cluster: ApiServer) -> None:
     """A long one would keep changes waiting for as long as kopf takes to go through it."""
-    asked = [unquote(json.loads(line)["requestURI"]) for line in cluster.audit.read_text().splitlines()]
+    asked = [unquote(entry["requestURI"]) for entry in cluster.asked("admin")]
     for kind in ("ingresses", "services", "secrets"):
         lists = [line for line in asked if f"/{kind}?" in line and "limit=" in line]
         assert any("metadata.name=." in line for line in lists), lists

@@ -89,8 +89,7 @@ def test_a_pool_is_served_and_deleting_it_removes_slices_and_endpoints(run: Run,
     assert (owner["kind"], owner["name"]) == ("EndpointPool", "life")
     fields = cluster.get("endpointslice", piece["metadata"]["name"])["metadata"]["managedFields"]
     assert {item["manager"] for item in fields} == {"tidegate-endpoints"}
-    legacy = endpoints_of(cluster, "life")
-    assert legacy is not None
+    legacy = until(lambda: endpoints_of(cluster, "life"), PATIENCE)
     assert legacy["metadata"]["labels"]["endpointslice.kubernetes.io/skip-mirror"] == "true"
     assert legacy["subsets"][0]["addresses"] == [{"ip": a.endpoint.address}]
     status = cluster.get("endpointpool", "life")["status"]
@@ -115,10 +114,14 @@ def test_a_large_pool_of_both_families_becomes_slices_of_a_thousand_and_a_legacy
     (subset,) = legacy["subsets"]
     assert len({item["ip"] for item in subset["addresses"]} & set(many)) == len(subset["addresses"]) == 1000
     assert subset["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]
-    status = cluster.get("endpointpool", "large")["status"]
-    assert (status["readyEndpoints"], status["totalEndpoints"]) == (1052, 1052)
+    until(lambda: _counts(cluster, "large") == (1052, 1052), PATIENCE, lambda: _counts(cluster, "large"))
     cluster.delete("endpointpool", "large")
     until(lambda: nothing_left(cluster, "large"), PATIENCE)
+
+
+def _counts(cluster: ApiServer, name: str) -> tuple[int, int]:
+    status = cluster.get("endpointpool", name).get("status", {})
+    return status.get("readyEndpoints"), status.get("totalEndpoints")
 
 
 def _spread(cluster: ApiServer) -> set[tuple[str, int]]:
@@ -158,11 +161,15 @@ def test_health_checks_move_the_conditions_of_endpoints(run: Run, cluster: ApiSe
     address = server.endpoint.address
     server.close()
     becomes(cluster, "checked", "Ready", ("False", "NoReadyEndpoints"))
+    until(lambda: slices_of(cluster, "checked")[0]["endpoints"][0]["conditions"]["ready"] is False, PATIENCE)
     (piece,) = slices_of(cluster, "checked")
-    assert piece["endpoints"][0]["conditions"]["ready"] is False
-    legacy = endpoints_of(cluster, "checked")
-    assert legacy is not None
-    assert legacy["subsets"][0]["notReadyAddresses"] == [{"ip": address}]
+    assert len(piece["endpoints"]) == 1
+
+    def not_ready() -> object:
+        legacy = endpoints_of(cluster, "checked")
+        return legacy and legacy["subsets"][0].get("notReadyAddresses")
+
+    until(lambda: not_ready() == [{"ip": address}], PATIENCE, not_ready)
 
 
 def test_what_is_not_ours_is_never_touched(run: Run, cluster: ApiServer, a: Server) -> None:

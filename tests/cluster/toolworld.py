@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -60,9 +61,11 @@ def toolworld(cluster: ApiServer, name: str) -> Iterator[Cluster]:
         flags += ["--publish-status-address", STATUS, "--election-id", name, "--http-address", ""]
         run = stack.enter_context(Run(cluster, *flags, "--resolver", f"127.0.0.1:{dns.port}"))
         run.start()
-        until(lambda: "limit-rps" in _refused(cluster), PATIENCE, "the webhook is not asked")
+        numbers = itertools.count()  # what was let in before the webhook is asked is not reviewed again
+        until(lambda: "limit-rps" in _refused(cluster, next(numbers)), PATIENCE, "the webhook is not asked")
         yield Cluster(run, network, stack)
 
 
-def _refused(cluster: ApiServer) -> str:
-    return cluster.try_to_apply(ingress("probe", "probe.test", namespace=driven.NAMESPACE, limit_rps="many"))
+def _refused(cluster: ApiServer, number: int) -> str:
+    name = f"probe{number}"
+    return cluster.try_to_apply(ingress(name, f"{name}.test", namespace=driven.NAMESPACE, limit_rps="many"))
