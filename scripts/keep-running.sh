@@ -20,6 +20,7 @@ while :; do
     began=$(date +%s)
     "$@" &
     child=$!
+    [ -z "$ending" ] || kill -TERM "$child" 2>/dev/null # the signal came while there was no program to pass it to
     while :; do
         wait "$child"
         status=$?

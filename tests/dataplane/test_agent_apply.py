@@ -8,7 +8,6 @@ import socket
 import stat
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -173,7 +172,7 @@ async def test_busy_port_is_named_at_once(site: Site, listen: str) -> None:
     assert (result.ok, result.stage) == (False, Stage.START)
     assert [error.message for error in result.errors] == [f"port {address} is in use by another process"]
     assert result.errors[0].address == address
-    assert result.seconds < 2
+    assert "bind()" not in result.output
     await site.applied(2)
 
 
@@ -187,7 +186,7 @@ async def test_port_that_nginx_finds_busy_is_named_before_its_retries_end(
         result = await site.apply(1, listen="localhost:{port}")
     assert [error.message for error in result.errors] == [f"port 127.0.0.1:{site.port} is in use by another process"]
     assert result.stage is Stage.START
-    assert result.seconds < 2
+    assert "bind()" in result.output and "still could not bind()" not in result.output
     assert not site.finder.ours()
 
 
@@ -210,8 +209,7 @@ async def test_retire_ends_the_oldest_draining_generations(site: Site) -> None:
     await site.applied(1)
     slow = []
     for generation in (2, 3, 4):
-        slow.append(asyncio.create_task(_slow(site)))
-        await eventually(lambda: _begun(site, len(slow)))
+        slow.append(await _begun(site))
         await site.applied(generation)
 
     async def draining() -> bool:
@@ -231,19 +229,21 @@ async def test_retire_ends_the_oldest_draining_generations(site: Site) -> None:
     assert [await task for task in slow] == [False, False, True]
 
 
-async def _slow(site: Site) -> bool:
-    try:
-        return "ended" in await site.get("/slow")
-    except OSError:
-        return False
+async def _begun(site: Site) -> asyncio.Task[bool]:
+    """A request that a worker answers slowly, once it does: whether it is answered to the end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    writer.write(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    await reader.readuntil(b"begun ")
 
+    async def rest() -> bool:
+        try:
+            return b"ended" in await reader.read(-1)
+        except OSError:
+            return False
+        finally:
+            writer.close()
 
-async def _begun(site: Site, count: int) -> bool:
-    """Whether NGINX has so many open /slow requests, by the connections on its port."""
-    port = f":{site.port:04X}"
-    table = await asyncio.to_thread(Path("/proc/net/tcp").read_text)
-    rows = [line.split() for line in table.splitlines()]
-    return len([row for row in rows if row[1].endswith(port) and row[3] == "01"]) >= count
+    return asyncio.create_task(rest())
 
 
 async def test_applies_wait_for_each_other(site: Site) -> None:

@@ -168,7 +168,10 @@ async def test_a_half_written_file_keeps_its_objects_until_it_is_whole(tmp_path:
         assert seen.findings == ()
 
 
-async def test_a_file_that_is_empty_for_a_moment_does_not_lose_its_objects(tmp_path: Path) -> None:
+async def test_a_file_that_is_empty_for_a_moment_does_not_lose_its_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "EMPTY_GRACE", LIMIT / 2)  # a moment, also on a slow machine
     file = tmp_path / "a.yaml"
     file.write_text(config())
     async with Watcher(DirectorySource(tmp_path)) as seen:
