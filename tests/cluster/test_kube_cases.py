@@ -125,6 +125,7 @@ def _command(run: Run, cluster: ApiServer, subnet: str, webhook: int, folder: Pa
     words += ["--tcp-configmap", f"{NAMESPACE}/tcp-services", "--udp-configmap", f"{NAMESPACE}/udp-services"]
     words += ["--publish-status-address", STATUS, "--backend-net", f"{subnet}.0/24", "--dns-port", str(suite.DNS_PORT)]
     words += ["--access-log", str(run.run / "logs" / "access.log"), "--lack", "log-dir"]
+    words += ["--hopeless", ",".join(EXPECTED_FAILURES)]
     return [*words, "--cases", str(folder), "--jobs", str(JOBS), "--json", str(result)]
 
 

@@ -275,6 +275,8 @@ def run_cases(
             str(laid),
             "--jobs",
             str(group.jobs),
+            "--hopeless",
+            ",".join(EXPECTED_FAILURES),
             "--json",
             str(result_file),
             *group.runner,
