@@ -6,7 +6,6 @@ which changed. Pure: its state is a function of the store's content, whatever th
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
@@ -52,6 +51,7 @@ from tidegate.translate.stream_snippets import StreamSnippets
 from tidegate.translate.streams import StreamEntry, Streams
 from tidegate.translate.tally import Tally
 from tidegate.translate.used_backends import UsedBackends, backend_ids
+from tidegate.translate.views import Views
 
 _GLOBALS = Unit("globals", "")
 
@@ -63,11 +63,9 @@ class Translator:
         self.options = options
         self._settings, self._global_findings = read_configmap(None)
         self.globals: Globals = translate_globals(self._settings, options)
-        self._views: dict[ObjectKey, View] = {}
+        self._views = Views()
         self._revisions = Revisions(accepted or {})
         self._started = False
-        self._by_host: defaultdict[str, set[ObjectKey]] = defaultdict(set)
-        self._by_backend: defaultdict[str, set[ObjectKey]] = defaultdict(set)
         self._dependencies = Dependencies()
         self._hosts: dict[str, HostResult] = {}
         self._publication = Publication(self._hosts)
@@ -96,7 +94,7 @@ class Translator:
     @property
     def views(self) -> Mapping[ObjectKey, View]:
         """The Ingresses that are ours."""
-        return self._views
+        return self._views.by_key
 
     @property
     def settings(self) -> GlobalSettings:
@@ -134,7 +132,7 @@ class Translator:
 
     def views_of_host(self, host: str) -> list[View]:
         """The Ingresses with rules for a host, the oldest first. May be called while an update goes on elsewhere."""
-        return self._views_of(tuple(self._by_host.get(host, ())))
+        return self._views.of_host(host)
 
     def policies(self) -> tuple[dict[str, Policy], dict[str, int]]:
         """The policies that routes name, and how many routes name each."""
@@ -211,7 +209,7 @@ class Translator:
 
     def findings_of(self, key: ObjectKey) -> tuple[Finding, ...]:
         """The findings about one Ingress, those of its hosts included."""
-        view = self._views.get(key)
+        view = self.views.get(key)
         if view is None:
             return ()
         found = set(view.findings)
@@ -244,7 +242,7 @@ class Translator:
                 if route.policy in bad:
                     keys.add(ObjectKey("Ingress", route.labels.namespace, route.labels.ingress))
         for key in keys:
-            view = self._views[key]
+            view = self.views[key]
             finding = Finding(key, "metadata.annotations", Severity.ERROR, "Rejected", f"NGINX says: {message}")
             self._revisions.refuse(view, finding)
         return keys | secrets
@@ -264,11 +262,11 @@ class Translator:
             dirty_backends | more_backends,
             self.default_backend,
             self.options,
-            lambda name: self._views_of(self._by_backend.get(name, ())),
+            self._views.of_backend,
         )
         hosts, certificates = self._publication.publish(dirty_names)
         note(certificates, self._publication.certificates, CATCH_ALL, self._defaults.certificate)
-        judged = views.union(*(self._by_host.get(host, ()) for host in dirty_hosts))
+        judged = views.union(*map(self._views.keys_of_host, dirty_hosts))
         return Delta(
             hosts,
             backends,
@@ -316,7 +314,7 @@ class Translator:
     ) -> tuple[set[str], set[str], set[ObjectKey], dict[ObjectKey, Ingress | None]]:
         classes = any(key.kind == "IngressClass" for key in changed)
         if everything or classes:
-            keys = set(store.ingresses) | set(self._views)
+            keys = set(store.ingresses) | set(self.views)
         else:
             keys = {key for key in changed if key.kind == "Ingress"}
             keys |= self._ingresses_in(store, {key.name for key in changed if key.kind == "Namespace"})
@@ -328,7 +326,7 @@ class Translator:
         touched: set[ObjectKey] = set()
         accepted: dict[ObjectKey, Ingress | None] = {}
         for key in keys:
-            former = self._views.get(key)
+            former = self.views.get(key)
             view = self._view(store, key)
             if self._revisions.take(key, view):
                 accepted[key] = view.last if view else None
@@ -339,7 +337,7 @@ class Translator:
                 if version is not None:
                     hosts |= hosts_of(version)
                     backends |= backend_ids(version)
-            self._index(key, former, view)
+            self._replace_view(key, former, view)
         if everything:
             hosts |= set(self._hosts)
             backends |= set(self._used.results)
@@ -360,24 +358,10 @@ class Translator:
         refused = self._revisions.refusal(key, ingress)
         return accept(ingress, self._revisions.last(key), self._settings, self.options, refused)
 
-    def _index(self, key: ObjectKey, former: View | None, view: View | None) -> None:
-        for index, names in ((self._by_host, hosts_of), (self._by_backend, backend_ids)):
-            for name in names(former) if former else ():
-                index[name].discard(key)
-                if not index[name]:
-                    del index[name]
-            for name in names(view) if view else ():
-                index[name].add(key)
+    def _replace_view(self, key: ObjectKey, former: View | None, view: View | None) -> None:
+        self._views.replace(key, view)
         self._findings.replace(former.findings if former else (), view.findings if view else ())
         self._stream_snippets.replace(key, view)
-        if view is None:
-            self._views.pop(key, None)
-        else:
-            self._views[key] = view
-
-    def _views_of(self, keys: Iterable[ObjectKey]) -> list[View]:
-        found = (self._views.get(key) for key in keys)
-        return sorted((view for view in found if view is not None), key=lambda view: view.order)
 
     def _update_hosts(self, store: Store, dirty: set[str]) -> tuple[set[str], set[str]]:
         """Translate hosts; the names to publish anew and the backends whose users changed."""
@@ -394,7 +378,7 @@ class Translator:
                 host=named,
                 refused=self._refused_verifications,
             )
-            views = self._views_of(self._by_host.get(host, ()))
+            views = self._views.of_host(host)
             result = translate_host(server_name(host), views, context) if views else None
             self._dependencies.replace(Unit("host", host), reader.read)
             former = self._hosts.get(host)
