@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from dataplane import Client, NoTrixieError, Server, self_signed, serial_of, trixie_nginx, trusting_context, until
 from http3 import h3_client
-from test_up_admin import secret
-from up import Up, ingress, service, tidegate
+from up import Up, ingress, service, tidegate, tls_secret
 
 HOST = "quick.test"
 
@@ -119,14 +118,14 @@ def test_a_host_that_demands_a_client_certificate_does_so_here_too(up: Up, serve
 
 def test_a_certificate_is_chosen_by_sni_and_changes_without_reload(up: Up, server: Server) -> None:
     first, second = self_signed(HOST), self_signed(HOST)
-    up.start(service("echo", server.port), ingress("web", HOST, tls="cert"), secret("cert", first))
+    up.start(service("echo", server.port), ingress("web", HOST, tls="cert"), tls_secret("cert", first))
 
     def shown() -> int:
         with h3_client(up.https, HOST) as client:
             return client.certificate.serial_number
 
     assert shown() == serial_of(first)
-    up.write("start", service("echo", server.port), ingress("web", HOST, tls="cert"), secret("cert", second))
+    up.write("start", service("echo", server.port), ingress("web", HOST, tls="cert"), tls_secret("cert", second))
     until(lambda: shown() == serial_of(second))
     with h3_client(up.https, "nobody.test") as client:
         assert client.certificate.serial_number not in (serial_of(first), serial_of(second))

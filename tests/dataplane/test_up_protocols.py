@@ -19,10 +19,9 @@ import pytest
 from dataplane import Client, Nginx, Reply, Request, Server, self_signed, serial_of, shown, trusting_context, until
 from grpc_peers import LIMIT, Echo, EchoStub, contents, grpc_server, text
 from streams import entries, stream_service
-from test_up_admin import secret
 from tidegate.agent.orphans import rss
 from tidegate.model import KeyPair
-from up import Manifest, Up, free_ports, ingress, service
+from up import Manifest, Up, free_ports, ingress, service, tls_secret
 
 HOST = "long.test"
 MIB = 1024 * 1024
@@ -53,7 +52,7 @@ def serial_shown(up: Up) -> int:
 def change_certificate_and_reload(up: Up, pair: KeyPair) -> None:
     """Both kinds of change that a connection may meet."""
     before = up.status()["reloads"]
-    up.apply("certificate", secret("cert", pair))
+    up.apply("certificate", tls_secret("cert", pair))
     until(lambda: serial_shown(up) == serial_of(pair))
     assert up.status()["reloads"] == before
     up.apply("policy", ingress("policy", "policy.test", proxy_buffering="on", proxy_buffer_size=f"{8 + before}k"))
@@ -107,7 +106,7 @@ def test_a_websocket_through_tls_outlives_certificates_and_reloads(start: Start)
     first = self_signed(HOST)
     with Server("ws", handler=accept_websocket) as server:
         up = start(service("echo", server.port), ingress("web", HOST, tls="cert"))
-        up.apply("certificate", secret("cert", first))
+        up.apply("certificate", tls_secret("cert", first))
         until(lambda: serial_shown(up) == serial_of(first))
         with tls(up) as client:
             websocket = WebSocket(client)
@@ -125,7 +124,7 @@ def test_a_grpc_conversation_through_tls_outlives_certificates_and_reloads(start
     pair, said = self_signed(HOST), queue.Queue[bytes | None]()
     with grpc_server(Echo()) as endpoint:
         up = start(service("echo", endpoint.port), ingress("web", HOST, tls="cert", backend_protocol="GRPC"))
-        up.apply("certificate", secret("cert", pair))
+        up.apply("certificate", tls_secret("cert", pair))
         until(lambda: serial_shown(up) == serial_of(pair))
         credentials = grpc.ssl_channel_credentials(pair.chain.encode())
         options = [("grpc.ssl_target_name_override", HOST), ("grpc.default_authority", HOST)]

@@ -5,6 +5,7 @@ Nothing here sleeps for a fixed time: changes are awaited by revision, everythin
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -27,6 +28,7 @@ import yaml
 from claims import free_ports
 from dataplane import Server, until
 from tidegate.agent.orphans import Finder, NginxProcess, Role, is_alive
+from tidegate.model import KeyPair
 
 TIDEGATE = Path(sys.executable).with_name("tidegate")
 START = 60.0
@@ -92,6 +94,18 @@ def ingress(
         "kind": "Ingress",
         "metadata": {"name": name, "namespace": namespace, "annotations": rows},
         "spec": spec,
+    }
+
+
+def tls_secret(name: str, pair: KeyPair) -> Manifest:
+    """A Secret with a certificate and its key."""
+    data = {"tls.crt": pair.chain, "tls.key": pair.key}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": name, "namespace": "default"},
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
     }
 
 
@@ -306,11 +320,13 @@ class Up:
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
-    def get(self, host: str, path: str = "/", headers: dict[str, str] | None = None) -> tuple[int, str]:
+    def get(
+        self, host: str, path: str = "/", headers: dict[str, str] | None = None, method: str = "GET"
+    ) -> tuple[int, str]:
         """Status and body, on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=20)
         try:
-            connection.request("GET", path, headers={"Host": host, "Connection": "close", **(headers or {})})
+            connection.request(method, path, headers={"Host": host, "Connection": "close", **(headers or {})})
             answer = connection.getresponse()
             return answer.status, answer.read().decode(errors="replace")
         finally:

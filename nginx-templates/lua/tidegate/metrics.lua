@@ -84,7 +84,7 @@ local function add_row(labels)
   return row
 end
 
--- The label text of a route and status: host, method, path, namespace, ingress, service, canary, status.
+-- The label text: host, method, path, namespace, ingress, service, canary, status.
 local function label_text(route, host, canary, method, status)
   local labels = route.labels
   return concat({
@@ -104,21 +104,35 @@ for method in string.gmatch("GET HEAD POST PUT PATCH DELETE OPTIONS CONNECT TRAC
   METHODS[method] = method
 end
 
--- Label texts are kept with the route: by method, then status.
+local WEAK = { __mode = "k" } -- routes and canaries come and go
+
+-- Label texts are kept with the route or canary, under the name of an alias with both: by method, then status.
+local function texts_of(owner, alias)
+  if not alias then
+    local texts = owner.label_texts
+    if not texts then
+      texts = {}
+      owner.label_texts = texts
+    end
+    return texts
+  end
+  local by_owner = alias.label_texts
+  if not by_owner then
+    by_owner = setmetatable({}, WEAK)
+    alias.label_texts = by_owner
+  end
+  local texts = by_owner[owner]
+  if not texts then
+    texts = {}
+    by_owner[owner] = texts
+  end
+  return texts
+end
+
 local function labels_of(context, route, status)
-  local method = ngx.req.get_method()
-  local canary, asked = context.canary, context.host
-  if canary then
-    return label_text(route, asked and asked.name or "", context.backend.log_name, method, status)
-  end
-  if asked and asked.alias_of and byte(asked.name) ~= TILDE then -- under the name that was asked for
-    return label_text(route, asked.name, nil, METHODS[method] or "other", STATUSES[status] or "other")
-  end
-  local by_method = route.label_texts
-  if not by_method then
-    by_method = {}
-    route.label_texts = by_method
-  end
+  local method, canary, asked = ngx.req.get_method(), context.canary, context.host
+  local alias = asked and asked.alias_of and byte(asked.name) ~= TILDE and asked -- the name that was asked for
+  local by_method = texts_of(canary or route, alias)
   local by_status = by_method[method]
   if not by_status then
     method = METHODS[method] or "other" -- a client may invent any number of them
@@ -127,7 +141,8 @@ local function labels_of(context, route, status)
   end
   local text = by_status[status]
   if not text then
-    text = label_text(route, route.host or "", nil, method, STATUSES[status] or "other")
+    local host = alias and alias.name or route.host
+    text = label_text(route, host, canary and canary.log_name, METHODS[method] or "other", STATUSES[status] or "other")
     by_status[status] = text
   end
   return text
