@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from dataplane import Backend, Nginx, NoTrixieError, Plane, Server, running, system_nginx, trixie_nginx
+from dataplane import Nginx, NoTrixieError, Plane, Server, backend, running, system_nginx, trixie_nginx
 
 
 @pytest.fixture(scope="session", params=["machine", "trixie"])
@@ -39,7 +39,7 @@ def new_plane(nginx: Nginx) -> Iterator[Callable[..., Plane]]:
 def server(plane: Plane) -> Iterator[Server]:
     """An echo backend, known to the plane as `ns/echo:80`."""
     with Server() as one:
-        plane.put(Backend("ns/echo:80", (one.endpoint,)))
+        plane.put(backend("ns/echo:80", one))
         yield one
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import pytest
 from dataplane import (
     DEFAULT_POLICY,
-    MetricSettings,
     Plane,
     Reply,
     Request,
@@ -25,6 +24,7 @@ from dataplane import (
     until,
 )
 from tidegate.model import Globals, Labels
+from tidegate.render.runtime import MetricSettings
 
 BACKEND = "ns/service:80"
 MANY = 100  # keys of a hash: that one of four endpoints gets none of them does not happen (of 20: once in 80 runs)
