@@ -11,7 +11,8 @@ from badway import BadWay
 from dataplane import Server
 from network import Network
 from running import NAMESPACE, PATIENCE, Run, backend, ingress_class, namespace, slices
-from up import Load, ingress
+from steadyload import Load
+from up import ingress
 
 SPACE = "bad-way"
 ADDRESS = "192.0.2.8"

@@ -19,8 +19,9 @@ import driven
 import pytest
 from apiserver import PROJECT, ApiServer, Manifest, until
 from driven import ask, endpoints, ingress, meta, path, service, share
+from steadyload import Load
 from toolworld import Cluster, toolworld
-from up import Load, free_ports
+from up import free_ports
 from workloads import Workloads, template
 
 PLACE = PROJECT / ".cache" / "tools"

@@ -11,7 +11,8 @@ from apiserver import ApiServer, until
 from dataplane import Server
 from network import Network
 from running import NAMESPACE, PATIENCE, Run, backend, ingress_class, namespace, slices
-from up import Load, ingress
+from steadyload import Load
+from up import ingress
 
 TTL = "4s"
 

@@ -13,19 +13,9 @@ from pathlib import Path
 
 import pytest
 from dataplane import Server, until
-from up import (
-    START,
-    Load,
-    Up,
-    as_user,
-    free_ports,
-    ingress,
-    plain_environment,
-    plain_program,
-    python_of_others,
-    service,
-    tidegate,
-)
+from otherusers import as_user, plain_environment, plain_program, python_of_others
+from steadyload import Load
+from up import START, Up, free_ports, ingress, service, tidegate
 
 AGENT, CONTROL, GROUP = 20101, 20102, 20082
 HOST = "shop.test"

@@ -11,20 +11,11 @@ from pathlib import Path
 
 import pytest
 from dataplane import Server, until
+from otherusers import as_user, plain_environment, plain_program, python_of_others
 from tidegate.agent.orphans import is_alive
 from tidegate.cli.main import app
 from typer.testing import CliRunner
-from up import (
-    Up,
-    as_user,
-    ingress,
-    plain_environment,
-    plain_program,
-    python_of_others,
-    running,
-    service,
-    tidegate,
-)
+from up import Up, ingress, running, service, tidegate
 
 TIME = re.compile(r"^\d\d:\d\d:\d\d ")
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 from dataplane import Reply, Request, Server, echo, until
+from steadyload import Load
 from tidegate.agent.orphans import is_alive
-from up import Load, Up, free_ports, ingress, running, service, tidegate
+from up import Up, free_ports, ingress, running, service, tidegate
 
 HOST = "shop.test"
 

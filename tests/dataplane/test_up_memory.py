@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from dataplane import Setup, until
+from steadyload import Load
 from tidegate.agent.main import AgentOptions, spawn_agent
 from tidegate.apply import applier as applier_module
 from tidegate.apply.applier import Applier, Refused
@@ -20,7 +21,7 @@ from tidegate.apply.rundir import prepare
 from tidegate.model import Host, Labels, Match, Route
 from tidegate.render.runtime import MIB, Runtime
 from tidegate.render.template import template_folder
-from up import Load, Up, free_ports, ingress, running
+from up import Up, free_ports, ingress, running
 
 HOSTS = 70
 PATHS = 20

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from dataplane import Server, until
-from up import Load, Up, configmap, ingress, like, picky_nginx, service
+from pickynginx import like, picky_nginx
+from steadyload import Load
+from up import Up, configmap, ingress, service
 
 FLAGS = ("--configmap", "default/settings")
 BAD_LINE = ("line", r"^ +proxy_buffer_size 13312;")  # an Ingress with proxy-buffer-size: 13k

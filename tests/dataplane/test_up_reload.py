@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from dataplane import Client, H2Client, Reply, Server, trusting_context, until
-from up import Load, Up, configmap, ingress, running, service
+from steadyload import Load
+from up import Up, configmap, ingress, running, service
 
 
 @pytest.fixture(scope="module")

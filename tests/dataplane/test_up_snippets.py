@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from dataplane import Server
-from up import Load, Manifest, Up, configmap, ingress, service
+from steadyload import Load
+from up import Manifest, Up, configmap, ingress, service
 
 FLAGS = ("--configmap", "default/settings")
 ALLOWED = {"allow_snippet_annotations": "true", "annotations_risk_level": "Critical"}

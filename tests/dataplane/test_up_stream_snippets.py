@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 from dataplane import Nginx, Server, until
+from steadyload import Load
 from streams import Lines, ask, entries, stream_service
-from up import Load, Manifest, Up, configmap, free_ports, ingress, service
+from up import Manifest, Up, configmap, free_ports, ingress, service
 
 FLAGS = ("--configmap", "default/settings", "--tcp-services-configmap", "default/tcp")
 ALLOWED = {"allow_snippet_annotations": "true", "annotations_risk_level": "Critical"}

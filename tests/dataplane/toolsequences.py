@@ -27,7 +27,8 @@ from driven import (
     service,
     share,
 )
-from up import Load, Manifest
+from steadyload import Load
+from up import Manifest
 
 PREFIX = "nginx.ingress.kubernetes.io/"
 Figures = dict[str, float]

@@ -1,4 +1,4 @@
-"""What the tests of `tidegate up` share: the command on a folder of its own, manifests, requests, a little load.
+"""What the tests of `tidegate up` share: the command on a folder of its own, manifests, requests.
 
 Nothing here sleeps for a fixed time: changes are awaited by revision, everything else is asked for again.
 """
@@ -16,14 +16,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import pytest
 import yaml
 from claims import free_ports
 from dataplane import Server, until
@@ -118,37 +114,6 @@ def configmap(**data: str) -> Manifest:
 
 def flat(*manifests: Manifest | list[Manifest]) -> list[Manifest]:
     return [one for item in manifests for one in (item if isinstance(item, list) else [item])]
-
-
-# -- other users -------------------------------------------------------------------------------------------------------
-
-
-def as_user(user: int, group: int) -> list[str]:
-    """What comes before a command that runs as somebody else."""
-    return ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"]
-
-
-def python_of_others() -> str:
-    """A Python of this version that an ordinary user can run: the one of the tests may be in root's home."""
-    if os.geteuid() != 0 or shutil.which("setpriv") is None:
-        pytest.skip("needs root and setpriv")
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    program = f"import sys; assert sys.version.startswith('{version}.')"
-    for python in (sys.executable, f"/usr/bin/python{version}"):
-        command = [*as_user(65534, 65534), "sh", "-c", 'exec "$0" -c "$1"', python, program]
-        if subprocess.run(command, capture_output=True).returncode == 0:
-            return python
-    pytest.skip("an ordinary user can run no Python of this version here")
-
-
-def plain_program(python: str) -> list[str]:
-    """The command for those who cannot reach this virtual environment."""
-    return [python, "-c", "from tidegate.cli.main import main; main()"]
-
-
-def plain_environment(home: Path) -> dict[str, str]:
-    """What `plain_program` needs."""
-    return {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "HOME": str(home)}
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -377,75 +342,6 @@ class Up:
         return not self.nginx() and not alive and not [path for path in self.run.iterdir() if path.is_socket()]
 
 
-class Entrance(Protocol):
-    """Where requests go."""
-
-    address: str
-    http: int
-
-
-@dataclass
-class Load:
-    """Requests one after the other until told to end, half of them on kept connections; bounded in number."""
-
-    up: Entrance
-    host: str
-    path: str = "/"
-    good: int = 0
-    most: int = 20000
-
-    def __post_init__(self) -> None:
-        self.failures: list[str] = []
-        self._end = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(kept,), daemon=True) for kept in (False, True)]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        self.more()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        for thread in self._threads:
-            thread.join(30)
-
-    def more(self, count: int = 40) -> None:
-        """Returns when so many more requests were answered well."""
-        goal = self.good + count
-        until(lambda: self.good >= goal, 30, f"{self.failures[-3:]}")
-
-    def _run(self, kept: bool) -> None:
-        connection: http.client.HTTPConnection | None = None
-        for _ in range(self.most):
-            if self._end.is_set():
-                break
-            if connection is None:
-                connection = http.client.HTTPConnection(self.up.address, self.up.http, timeout=10)
-            fresh = connection.sock is None
-            try:
-                connection.request("GET", self.path, headers={"Host": self.host})
-                answer = connection.getresponse()
-                answer.read()
-            except (OSError, http.client.HTTPException) as error:
-                # a server may close a kept connection at any time; a client then asks again
-                if fresh or not isinstance(error, http.client.RemoteDisconnected | ConnectionResetError):
-                    self.failures.append(repr(error))
-                connection.close()
-                connection = None
-                continue
-            if answer.status == 200:
-                self.good += 1
-            else:
-                self.failures.append(f"{answer.status} at {time.strftime('%H:%M:%S')}")
-            if not kept or answer.will_close:
-                connection.close()
-                connection = None
-            time.sleep(0.001)
-        if connection is not None:
-            connection.close()
-
-
 @contextlib.contextmanager
 def running(
     *flags: str, manifests: Callable[[int], list[Manifest]] | None = None, **more: Any
@@ -454,38 +350,3 @@ def running(
     with Server("echo") as server, Up(*flags, **more) as up:
         found = manifests(server.port) if manifests else []
         yield up.start(service("echo", server.port), found), server
-
-
-PICKY = r"""#!/bin/sh
-# NGINX that does not take what the file beside it names: <how> TAB <extended regular expression>
-if [ "$1" = -t ]; then
-    for conf; do :; done
-    while IFS="$(printf '\t')" read -r how pattern; do
-        line=$(grep -nE -m1 -- "$pattern" "$conf" | cut -d: -f1)
-        if [ -n "$line" ]; then
-            if [ "$how" = line ]; then
-                echo "nginx: [emerg] there is no liking \"$pattern\" in $conf:$line" >&2
-            else
-                echo "nginx: [emerg] something is not to be liked" >&2
-            fi
-            echo "nginx: configuration file $conf test failed" >&2
-            exit 1
-        fi
-    done < "$0.rules"
-fi
-exec /usr/sbin/nginx "$@"
-"""
-
-
-def picky_nginx(folder: Path, *rules: tuple[str, str]) -> Path:
-    """An NGINX that refuses configurations with certain lines, and names the line (`line`) or does not (`none`)."""
-    binary = folder / "nginx"
-    binary.write_text(PICKY)
-    binary.chmod(0o755)
-    like(binary, *rules)
-    return binary
-
-
-def like(binary: Path, *rules: tuple[str, str]) -> None:
-    """Changes what it refuses."""
-    Path(f"{binary}.rules").write_text("".join(f"{how}\t{pattern}\n" for how, pattern in rules))

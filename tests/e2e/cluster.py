@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dataplane import until
-from up import PREFIX, Load, Manifest
+from steadyload import Load
+from up import PREFIX, Manifest
 
 PROJECT = Path(__file__).parents[2]
 CHART = PROJECT / "charts" / "tidegate"
