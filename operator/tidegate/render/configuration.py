@@ -9,9 +9,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 
-import msgspec
-
-from tidegate.model import CATCH_ALL, Directive, Firewall, Globals, Listener, Policy, Server
+from tidegate.model import Directive, Firewall, Globals, Listener, Policy, Server
+from tidegate.render.boot import boot_text
 from tidegate.render.fastcgi import Parameter, parameters
 from tidegate.render.firewall import MODULE as FIREWALL_MODULE
 from tidegate.render.firewall import core_directives, location_directives
@@ -26,7 +25,7 @@ from tidegate.render.questions import (
     question_upstreams_of,
     questions_of,
 )
-from tidegate.render.runtime import HEALTH_PATH, PEM_FOLDER, Capacity, MetricSettings, Runtime
+from tidegate.render.runtime import PEM_FOLDER, Capacity, Runtime
 from tidegate.render.servers import NativeServer, native_servers
 from tidegate.render.snippets import complete
 from tidegate.render.streams import PassthroughServers, StreamBlock
@@ -209,51 +208,18 @@ class Configuration:
     @property
     def boot(self) -> str:
         """The JSON text from which a generation of workers starts."""
-        settings, health_path = self.settings, self.runtime.health_path
-        text = msgspec.json.encode(
-            {
-                "generation": self.generation,
-                "state": f"{self.runtime.run_dir}/state",
-                "policies": list(self._policies),
-                "servers": {
-                    digest: {"hosts": server.hosts, "policies": () if digest == CATCH_ALL else server.policies}
-                    for digest, server in sorted(self._servers.items())
-                    if not server.profile.stream
-                },
-                "router": {
-                    "body_limit": settings.default_policy.body_limit,
-                    "outer_body_limit": self.outer_body_limit,
-                    "users_folder": f"{self.runtime.worker_place}/users/",
-                    "log_variables": self.texts.filled_by_lua,
-                    "log_default_backend": settings.log_default_backend,
-                    "default_location": bool(settings.location_snippet or settings.firewall),
-                    **({"limit_by": settings.limit_by} if settings.limit_by else {}),
-                    **({"health_path": health_path} if health_path not in ("", "/", HEALTH_PATH) else {}),
-                },
-                "balancer": {
-                    "tries": settings.tries,
-                    "connect_timeout": settings.connect_timeout,
-                    "send_timeout": settings.send_timeout,
-                    "read_timeout": settings.read_timeout,
-                },
-                "metrics": self.runtime.metrics or MetricSettings(),
-                **self.forwarding.peers,
-                **({"clear_http2": self.clear_http2} if self.clear_http2 else {}),
-                "tracing": self._tracing,
-                "certificates": {
-                    "reject_unknown": settings.ssl_reject_handshake,
-                    "kept": self.capacity.parsed_by(self.workers),
-                },
-                **({"own": self.runtime.own} if self.runtime.own else {}),
-                "blocked": {
-                    "networks": settings.blocked_networks,
-                    "agents": settings.blocked_agents,
-                    "referers": settings.blocked_referers,
-                    "replaced": 403 in settings.default_policy.intercept,
-                },
-            }
+        return boot_text(
+            self.generation,
+            self.settings,
+            self.runtime,
+            self._policies,
+            self._servers,
+            outer_body_limit=self.outer_body_limit,
+            log_variables=self.texts.filled_by_lua,
+            peers=self.forwarding.peers,
+            clear_http2=self.clear_http2,
+            parsed=self.capacity.parsed_by(self.workers),
         )
-        return text.decode().replace("]=", "]\\u003d")  # in a text of the JSON; it would end Lua's bracket
 
     # -- listeners ----------------------------------------------------------------------------------------------
 
@@ -312,11 +278,6 @@ class Configuration:
         """The lines of the location of a question."""
         asked = question.question
         return (*asked.snippet, *(self.settings.auth_snippet if asked.common_snippet else ()))
-
-    @property
-    def _tracing(self) -> dict[str, object]:
-        given: dict[str, object] = msgspec.to_builtins(self.settings.tracing)
-        return {name: value for name, value in given.items() if name != "name" or value}
 
     # -- firewall -----------------------------------------------------------------------------------------------
 

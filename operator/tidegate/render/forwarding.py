@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from tidegate.model import Globals
 from tidegate.render.locations import PolicyLocation
 from tidegate.render.mirrors import copied_headers
@@ -16,6 +18,14 @@ from tidegate.render.servers import NativeServer, client_headers
 class ForwardedSource:
     header: str
     fallback: str
+
+
+class Peers(msgspec.Struct, frozen=True):
+    """Where the client's address is read: `chain` names the header of the trusted, `answer` the one that Lua sets."""
+
+    trusted: tuple[str, ...]
+    chain: str
+    answer: str
 
 
 def header_variable(header: str) -> str:
@@ -61,13 +71,12 @@ class Forwarding:
         return f"{name}-Of-Tidegate" if name.lower() == settings.forwarded_for_header.lower() else name
 
     @property
-    def peers(self) -> dict[str, object]:
-        """How Lua finds the client; nothing where NGINX does."""
+    def peers(self) -> Peers | None:
+        """How Lua finds the client; None where NGINX does."""
         if not self.client_header:
-            return {}
+            return None
         settings = self.settings
-        found = {"trusted": settings.trusted_networks, "chain": settings.forwarded_for_header}
-        return {"peers": {**found, "answer": self.client_header}}
+        return Peers(settings.trusted_networks, settings.forwarded_for_header, self.client_header)
 
     @property
     def _scheme(self) -> str:
