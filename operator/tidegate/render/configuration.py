@@ -6,7 +6,6 @@ Nothing here knows Kubernetes. What differs between NGINX versions is decided by
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Sequence
 
 from tidegate.model import Directive, Firewall, Globals, Listener, Policy, Server
@@ -15,7 +14,7 @@ from tidegate.render.fastcgi import Parameter, parameters
 from tidegate.render.firewall import MODULE as FIREWALL_MODULE
 from tidegate.render.firewall import core_directives, location_directives
 from tidegate.render.forwarding import Forwarding
-from tidegate.render.listeners import ListenGroup, host_of, listen_addresses, listen_groups
+from tidegate.render.listeners import ListenGroup, listen_groups
 from tidegate.render.locations import PolicyLocation
 from tidegate.render.matching import bucket_size
 from tidegate.render.mirrors import MirrorLocation, mirrors_of
@@ -28,7 +27,7 @@ from tidegate.render.questions import (
 from tidegate.render.runtime import PEM_FOLDER, Capacity, Runtime
 from tidegate.render.servers import NativeServer, native_servers
 from tidegate.render.snippets import complete
-from tidegate.render.streams import PassthroughServers, StreamBlock
+from tidegate.render.streams import StreamBlock, stream_block
 from tidegate.render.texts import GlobalTexts
 from tidegate.render.upstreams import (
     MODULES,
@@ -115,39 +114,11 @@ class Configuration:
     @property
     def stream(self) -> StreamBlock | None:
         """The TCP and UDP services; None where there are none, and then NGINX loads nothing for them."""
-        runtime = self.runtime
-        snippets = [
-            (digest, server.profile.stream) for digest, server in self._servers.items() if server.profile.stream
-        ]
-        if not (self._listeners or self.settings.stream.snippet or snippets or runtime.ssl_passthrough):
-            return None
-        return StreamBlock(
-            self.settings,
-            self._listeners,
-            tuple(dict.fromkeys(map(host_of, listen_addresses(runtime.http_addresses, self.settings)))),
-            folder=f"{runtime.worker_place}/streams",
-            njs_dir=f"{posixpath.dirname(runtime.lua_dir)}/njs",
-            own_port=runtime.stream_port,
-            passthrough=self._passthrough,
-            snippets=snippets,
-        )
+        return stream_block(self.settings, self.runtime, self._listeners, self._servers)
 
     @property
     def clear_server_header(self) -> bool:
         return self.runtime.features.headers_more and not self.settings.server_tokens
-
-    @property
-    def _passthrough(self) -> PassthroughServers | None:
-        runtime = self.runtime
-        if not runtime.ssl_passthrough:
-            return None
-        options = (" proxy_protocol" * self.settings.use_proxy_protocol) + (" reuseport" * self.settings.reuse_port)
-        return PassthroughServers(
-            listens=tuple((address, options) for address in listen_addresses(runtime.https_addresses, self.settings)),
-            reads_proxy=self.settings.use_proxy_protocol,
-            terminated=runtime.inner_https,
-            passed=f"unix:{runtime.worker_place}/pass.sock",
-        )
 
     @property
     def pid_file(self) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tidegate.model import Directive, Globals, Listener, Stream, StreamSettings
+from tidegate.model import Directive, Globals, Listener, Server, Stream, StreamSettings
+from tidegate.render.listeners import host_of, listen_addresses
+from tidegate.render.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -89,3 +92,33 @@ class StreamBlock:
         elif self._globals.reuse_port:
             options += " reuseport"
         return tuple((f"{host}:{listener.port}", options) for host in self._hosts)
+
+
+def stream_block(
+    settings: Globals, runtime: Runtime, listeners: Sequence[Listener], servers: Mapping[str, Server]
+) -> StreamBlock | None:
+    """The block where something needs it, else None; `servers` are by digest."""
+    snippets = [(digest, server.profile.stream) for digest, server in servers.items() if server.profile.stream]
+    if not (listeners or settings.stream.snippet or snippets or runtime.ssl_passthrough):
+        return None
+    addresses = listen_addresses(runtime.http_addresses, settings)
+    return StreamBlock(
+        settings,
+        listeners,
+        tuple(dict.fromkeys(map(host_of, addresses))),
+        folder=f"{runtime.worker_place}/streams",
+        njs_dir=f"{posixpath.dirname(runtime.lua_dir)}/njs",
+        own_port=runtime.stream_port,
+        passthrough=_passthrough(settings, runtime) if runtime.ssl_passthrough else None,
+        snippets=snippets,
+    )
+
+
+def _passthrough(settings: Globals, runtime: Runtime) -> PassthroughServers:
+    options = (" proxy_protocol" * settings.use_proxy_protocol) + (" reuseport" * settings.reuse_port)
+    return PassthroughServers(
+        listens=tuple((address, options) for address in listen_addresses(runtime.https_addresses, settings)),
+        reads_proxy=settings.use_proxy_protocol,
+        terminated=runtime.inner_https,
+        passed=f"unix:{runtime.worker_place}/pass.sock",
+    )
