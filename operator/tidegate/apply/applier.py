@@ -22,11 +22,12 @@ from tidegate.apply.loader import Loader, Refused, StartError
 from tidegate.apply.memo import Content
 from tidegate.apply.own import without_own
 from tidegate.apply.pusher import Pusher
-from tidegate.apply.records import Record, built_in_backend, data_size, in_order, needs_of, policies_of
+from tidegate.apply.records import Record, built_in_backend, data_size, needs_of, policies_of
 from tidegate.apply.revisions import Revisions
 from tidegate.apply.servers import loses_verification, with_policies
 from tidegate.apply.streams import StreamFiles
 from tidegate.apply.wanted import WantedConfiguration
+from tidegate.apply.wanted_records import WantedRecords
 from tidegate.model import Globals, Passthrough, Policy, Server, Stream
 from tidegate.render.runtime import MIB, Capacity, Runtime
 
@@ -50,14 +51,6 @@ class Applied(msgspec.Struct, frozen=True):
     records: int
     reloaded: bool
     seconds: float
-
-
-class _Pending(msgspec.Struct, frozen=True):
-    """A record to be pushed; the revisions that asked first for a change of its key, and that it comes from."""
-
-    record: Record
-    first: int
-    latest: int
 
 
 class Applier:
@@ -84,8 +77,7 @@ class Applier:
         self._pusher = Pusher(run_dir)
         self.revisions = revisions
         self._on_applied, self._on_refused = on_applied, on_refused
-        self._pending: dict[str, _Pending] = {}
-        self._wanted: dict[str, Record] = {}
+        self._records = WantedRecords()
         self._configuration = WantedConfiguration(self.loader, fallback)
         self._capacity = Capacity()
         self._stream_files = StreamFiles(Path(runtime.worker_place) / "streams")
@@ -129,16 +121,10 @@ class Applier:
         passed = {name: host and without_own(host, self._own) for name, host in (passthrough or {}).items()}
         self._stream_files.want(streams, passed)
         self._configuration.take(globals_, policies, policy_users, servers or {}, streams, revision)
-        for record in records:
-            former = self._pending.get(record.key)
-            self._pending[record.key] = _Pending(record, former.first if former else revision, revision)
-            if record.value is None:
-                self._wanted.pop(record.key, None)
-            else:
-                self._wanted[record.key] = record
+        self._records.take(records, revision)
         self.revisions.want(revision, answered)
         self._full = False
-        again = self._configuration.refused_again(item.record for item in self._pending.values())
+        again = self._configuration.refused_again(self._records.pending)
         if again is not None:
             self._refuse(again)
         self._wake.set()
@@ -202,7 +188,7 @@ class Applier:
             await self._drop_former_records()
 
     async def _confirm(self) -> None:
-        waiting = [item.first for item in self._pending.values()]
+        waiting = self._records.since
         if not self._started:
             waiting.append(self.revisions.running + 1)
         waiting += self._configuration.since
@@ -221,7 +207,7 @@ class Applier:
         self._started = True  # unless somebody says meanwhile that NGINX was away once more
         try:
             default = built_in_backend(self._default_socket)
-            self._wanted.setdefault(default.key, default)
+            self._records.by_key.setdefault(default.key, default)
             status = await self._settled()
             if not (status.running and await self._adopt(status)) and not await self._bring_up(status):
                 self._started = False  # what was refused has to be answered first
@@ -256,14 +242,8 @@ class Applier:
             await self._pusher.catch_up()
         except MemoryFullError:
             return False
-        differing = [record for key, record in self._wanted.items() if values.get(key) != record.value]
-        differing += [Record(key, None) for key in values if key not in self._wanted and not key.startswith("q:")]
-        former, revision = self._pending, self.revisions.wanted
-        self._pending = {
-            record.key: _Pending(record, former[record.key].first if record.key in former else revision, revision)
-            for record in differing
-        }
-        log.info("took over NGINX at generation %d, %d records differ", status.generation, len(differing))
+        differing = self._records.compare(values, self.revisions.wanted)
+        log.info("took over NGINX at generation %d, %d records differ", status.generation, differing)
         return True
 
     async def _bring_up(self, status: AgentStatus) -> bool:
@@ -271,7 +251,7 @@ class Applier:
 
         The workers read the state file because their shared memory is empty: it has another size than any before.
         """
-        wanted = dict(self._wanted)
+        wanted = dict(self._records.by_key)
         values = {key: record.value for key, record in wanted.items() if record.value is not None}
         size = data_size(values.values())
         if size <= self.loader.former_data_size < size + MIB:
@@ -280,33 +260,21 @@ class Applier:
         await self._pusher.replace(values)
         if not await self._reload(status.generation):
             return False
-        self._pending = {
-            key: item for key, item in self._pending.items() if self._wanted.get(key) is not wanted.get(key)
-        }
+        self._records.loaded(wanted)
         self._pushed += len(wanted)
         return True
 
     # -- data -------------------------------------------------------------------------------------------------------
 
-    def _blocked(self, record: Record) -> bool:
-        return self.loader.loaded is None or not self.loader.loaded.content.fits(record)
-
-    def _may_go(self, item: _Pending, first_blocked: int | None) -> bool:
-        """Routes keep their order: who sees a change sees all earlier ones. Endpoints and certificates overtake."""
-        if first_blocked is None:
-            return True
-        if item.record.key.startswith("h:"):
-            return item.latest < first_blocked
-        return item.record.value is not None
+    def _fits(self, record: Record) -> bool:
+        """Whether the workers that run can serve by a record."""
+        return self.loader.loaded is not None and self.loader.loaded.content.fits(record)
 
     async def _push_ready(self) -> None:
         """Push what may go."""
         if self._full:
             return
-        waiting = [item.latest for item in self._pending.values() if self._blocked(item.record)]
-        waiting += self._configuration.settings_since
-        first_blocked = min(waiting, default=None)
-        ready = in_order(item.record for item in self._pending.values() if self._may_go(item, first_blocked))
+        ready = self._records.ready(self._fits, self._configuration.settings_since)
         if self._at_limit:
             ready.sort(key=lambda record: record.value is not None)  # what is dropped makes room
         position = 0
@@ -321,9 +289,7 @@ class Applier:
             await self._pusher.push(batch)
             self._note_memory()
             for record in ready[first:position]:
-                item = self._pending.get(record.key)
-                if item is not None and item.record is record:
-                    del self._pending[record.key]
+                self._records.pushed(record)
             self._pushed += position - first
 
     def _note_memory(self) -> None:
@@ -341,7 +307,7 @@ class Applier:
             self._at_limit = True
             self._on_refused(Refused(memory=str(error)))
             return
-        values = (record.value for record in self._wanted.values() if record.value)
+        values = (record.value for record in self._records.by_key.values() if record.value)
         needed = data_size([*self._pusher.values.values(), *values])
         self._capacity = Capacity(min(max(2 * error.capacity, needed), LARGEST_DATA), self._capacity.metrics)
         self._wake.set()
@@ -365,14 +331,14 @@ class Applier:
             loaded is None
             or self._configuration.waits
             or self._capacity != loaded.content.capacity
-            or any(self._blocked(item.record) for item in self._pending.values())
+            or not all(map(self._fits, self._records.pending))
         )
 
     def _policies_to_load(self) -> dict[str, Policy]:
         """Those that routes shall name, and those that they name now, for as long as they do."""
-        named = {policy for record in self._wanted.values() for policy in record.policies}
-        for key in self._pending:
-            named |= policies_of(self._pusher.values.get(key))
+        named = {policy for record in self._records.by_key.values() for policy in record.policies}
+        for record in self._records.pending:
+            named |= policies_of(self._pusher.values.get(record.key))
         known = {**self.loader.policies, **self._configuration.policies}
         return {digest: known[digest] for digest in named if digest in known and self._configuration.takes(digest)}
 
@@ -390,7 +356,7 @@ class Applier:
     def _unfit(self, content: Content) -> list[Record]:
         """What takes the place of records by which workers with this configuration cannot serve."""
         values = self._pusher.values
-        pending = [item.record for item in self._pending.values() if item.record.key in values]
+        pending = [record for record in self._records.pending if record.key in values]
         return [record for record in pending if not content.fits(needs_of(record.key, values[record.key]))]
 
     async def _reload(self, newest: int = 0) -> bool:
@@ -425,11 +391,7 @@ class Applier:
 
     def _refuse(self, refused: Refused) -> None:
         """Set aside what NGINX does not take, and report it."""
-        held = [self.revisions.wanted, *self._configuration.refuse(refused)]
-        for key, item in list(self._pending.items()):
-            if item.record.policies & refused.policies.keys() or item.record.profile in refused.servers:
-                held.append(item.first)
-                del self._pending[key]
+        held = [self.revisions.wanted, *self._configuration.refuse(refused), *self._records.refuse(refused)]
         self.revisions.hold(min(held))
         self._on_refused(refused)
 
