@@ -10,17 +10,16 @@ import logging
 import struct
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from cryptography import x509
 
-from tidegate.agent.attach import find_agent
-from tidegate.agent.client import AgentError
-from tidegate.agent.main import AgentHandle, AgentOptions, AgentStartError, RunDirError
-from tidegate.agent.protocol import Machine, ProcessUsage
+from tidegate.agent.main import AgentOptions
+from tidegate.agent.protocol import Machine
+from tidegate.apply.agents import AgentKeeper
 from tidegate.apply.applier import Applied, Applier, Refused
 from tidegate.apply.dataplane import DataPlaneError
 from tidegate.apply.files import DigestFiles
@@ -28,17 +27,18 @@ from tidegate.apply.records import Record, backend_record, certificate_record, g
 from tidegate.apply.revisions import Revisions
 from tidegate.dns import Resolver
 from tidegate.fetches import Fetcher
-from tidegate.findings import Finding, ObjectKey, Severity
+from tidegate.findings import Finding, ObjectKey
 from tidegate.model import CATCH_ALL, CertificateInfo, is_pattern
 from tidegate.render.listeners import is_wildcard
 from tidegate.render.runtime import PEM_FOLDER, MetricSettings, Runtime
 from tidegate.report.changes import ChangeRecord, News, Step
 from tidegate.report.looplag import LoopLag
 from tidegate.report.metrics import RequestMetrics
-from tidegate.report.otlp import Collector, SpanExporter
+from tidegate.report.otlp import SpanExporter, collector_of
+from tidegate.report.refusals import Refusals
+from tidegate.report.served import Served
 from tidegate.report.validity import Validity
 from tidegate.resources.changes import Fetched, Resolution, SourceUpdate
-from tidegate.resources.model import Ingress
 from tidegate.settings import configmap as cm
 from tidegate.sources.accepted import AcceptedFile
 from tidegate.sources.base import Source
@@ -54,7 +54,6 @@ log = logging.getLogger("tidegate")
 T = TypeVar("T")
 
 INLINE = 50  # changes that are translated without leaving the event loop: a few milliseconds
-WATCH_AGENT = 0.5
 FIRST_ANSWERS = 3.0  # seconds that the first state waits for DNS
 CHANGES_KEPT = 200
 
@@ -73,16 +72,16 @@ class ControlPlane:
         on_change: Callable[[ChangeRecord | None], None] | None = None,
         external_agent: bool = False,
     ) -> None:
-        """`external_agent`: it is somebody else's to start and end."""
-        self.external_agent = external_agent
+        """`external_agent`: the agent is somebody else's to start and end."""
+        self.agents = AgentKeeper(agent_options, external=external_agent)
         self.stopping = False  # told to end: health fails, all else goes on
         self.options, self.runtime = msgspec.structs.replace(options, nginx=_facts(runtime)), runtime
         self.run_dir: Path = agent_options.run_dir
-        self._source, self._agent_options = source, agent_options
-        self._accepted = AcceptedFile(self.run_dir / "state" / "accepted.json")
+        self._source = source
+        accepted = AcceptedFile(self.run_dir / "state" / "accepted.json")
         self.store = Store()
         self.store.want(options.objects)
-        self.translator = Translator(self.options, self._accepted.load())
+        self.translator = Translator(self.options, accepted.load())
         fallback = self.translator.globals  # of an empty ConfigMap
         self.lock = asyncio.Lock()
         self._validity = Validity(self.translator, self.lock, lambda: self._told.put_nowait(None))
@@ -90,14 +89,13 @@ class ControlPlane:
         self.revisions = Revisions()  # there before anybody can say which one runs
         self.ready = asyncio.Event()
         self.source_findings: tuple[Finding, ...] = ()
-        self.refusals: dict[str, Finding] = {}
+        self._refusals = Refusals(self.translator, options.configmap or ObjectKey("ConfigMap", "", ""))
+        self._served = Served(accepted)
         self.changes: deque[ChangeRecord] = deque(maxlen=CHANGES_KEPT)
-        self.served_generation: dict[ObjectKey, int] = {}
         metrics = runtime.metrics or MetricSettings()
         self.request_metrics = RequestMetrics(metrics, constant_labels(options), self._is_live)
         self.loop_lag = LoopLag()
         self.started = time.time()
-        self.agent: AgentHandle | None = None
         self.applier: Applier | None = None
         self._resolver = Resolver(self._on_resolution, dns_servers)
         self._updates: asyncio.Queue[SourceUpdate | Resolution | Fetched | Refused] = asyncio.Queue()
@@ -109,10 +107,7 @@ class ControlPlane:
             SourceUpdate | Resolution | Fetched | Refused
         ] = []  # what came while something else was awaited
         self._own_certificate: CertificateInfo | None = None
-        self._unwritten: dict[ObjectKey, Ingress | None] = {}
-        self._unconfirmed: deque[Step] = deque()
         self._told: asyncio.Queue[ChangeRecord | None] = asyncio.Queue()
-        self._answered = 0
         self._news = News()
         self._user_files = DigestFiles(Path(runtime.worker_place) / "users", 0o644)
         self._pem_files = DigestFiles(self.run_dir / PEM_FOLDER, 0o640 if external_agent else 0o600, ".pem")
@@ -121,9 +116,9 @@ class ControlPlane:
         """Start the agent and keep everything going. Raises StartError, AgentStartError, MissingFolderError."""
         gc.disable()  # the first state is all growth: looking through it again and again would hold the event loop
         await asyncio.to_thread(self._pem_files.drop_unnamed, self.run_dir / "conf")
-        self.agent = await find_agent(self._agent_options, external=self.external_agent)
-        self._fit_runtime(self.agent.status.machine)
-        client = self.agent.client()
+        agent = await self.agents.find()
+        self._fit_runtime(agent.status.machine)
+        client = agent.client()
         self.applier = Applier(
             self.run_dir,
             self.runtime,
@@ -138,10 +133,10 @@ class ControlPlane:
                 group.create_task(self._read_source())
                 group.create_task(self._reconcile())
                 group.create_task(self.applier.run())
-                group.create_task(self._watch_agent())
+                group.create_task(self.agents.watch(self.applier.resume))
                 group.create_task(self._tell())
                 group.create_task(self._drain_metrics())
-                group.create_task(SpanExporter(self._collector, self._spans).run())
+                group.create_task(SpanExporter(lambda: collector_of(self.translator.settings), self._spans).run())
                 group.create_task(self.loop_lag.watch())
                 group.create_task(self._validity.watch())
         finally:
@@ -250,37 +245,18 @@ class ControlPlane:
         return await asyncio.to_thread(function, *arguments)
 
     def _refuse(self, refused: Refused) -> set[ObjectKey]:
-        key = self.options.configmap or ObjectKey("ConfigMap", "", "")
-        if refused.memory:
-            self.refusals["DataPlaneFull"] = Finding(key, "", Severity.ERROR, "DataPlaneFull", refused.memory)
-            self._told.put_nowait(None)
-            return set()
-        self._answered += 1
         self._news.refusals += [text for text in (refused.settings, *refused.policies.values()) if text]
         self._told.put_nowait(None)
-        if refused.settings:
-            message = f"NGINX says: {refused.settings}; the settings before stay in force"
-            self.refusals["Rejected"] = Finding(key, "data", Severity.ERROR, "Rejected", message)
-        touched: set[ObjectKey] = set()
-        for name, message in refused.listeners.items():
-            if (entry := self.translator.stream_entry(name)) is not None:
-                finding = Finding(entry.source, entry.field, Severity.ERROR, "Rejected", f"NGINX says: {message}")
-                self.refusals[name] = finding
-        for digest, message in refused.policies.items():
-            touched |= self.translator.refuse([digest], message)
-        for digest, message in refused.servers.items():
-            touched |= self.translator.refuse([], message, [digest])
-        return touched
+        return self._refusals.take(refused)
 
     def _publish(self, delta: Delta, records: list[Record], touched: set[ObjectKey], first: bool) -> None:
         assert self.applier is not None
         self.revision += 1
         if delta.globals_changed or first:
-            self.refusals.pop("Rejected", None)
+            self._refusals.settings_changed()
         if delta.globals_changed or first or any(map(is_pattern, delta.hosts)):
             records.append(globals_record(self.translator.default_route()))
-        for name in delta.streams:
-            self.refusals.pop(name, None)
+        self._refusals.listeners_changed(delta.streams)
         self._write_files()
         self._news.judged |= delta.judged
         self._news.configmaps |= {key for key in touched if key.kind == "ConfigMap"}
@@ -292,7 +268,7 @@ class ControlPlane:
             if view is None:
                 self.request_metrics.drop_ingress(key.namespace, key.name)
         what = "start" if first else _summary(touched)
-        self._unconfirmed.append(Step(self.revision, what, served, delta.accepted))
+        self._served.publish(Step(self.revision, what, served, delta.accepted))
         policies, users = self.translator.policies()
         servers, streams = self.translator.servers(), self.translator.streams
         self.applier.want(
@@ -301,7 +277,7 @@ class ControlPlane:
             policies,
             users,
             self.revision,
-            self._answered,
+            self._refusals.answered,
             servers,
             streams,
             delta.passthrough,
@@ -339,9 +315,14 @@ class ControlPlane:
         return ((CATCH_ALL, self._own_certificate), *rows)
 
     @property
+    def served_generations(self) -> Mapping[ObjectKey, int]:
+        """Which generation of each Ingress is in force."""
+        return self._served.generations
+
+    @property
     def own_findings(self) -> tuple[Finding, ...]:
         """What neither the source nor the translator can know."""
-        return (*self.refusals.values(), *self._validity.findings)
+        return (*self._refusals.findings, *self._validity.findings)
 
     def _is_live(self, namespace: str, name: str) -> bool:
         return ObjectKey("Ingress", namespace, name) in self.translator.views
@@ -355,19 +336,10 @@ class ControlPlane:
 
     def _on_applied(self, applied: Applied) -> None:
         """What is confirmed counts as served and, for a later run, as accepted."""
-        what: list[str] = []
-        while self._unconfirmed and self._unconfirmed[0].revision <= applied.revision:
-            step = self._unconfirmed.popleft()
-            what.append(step.what)
-            self._unwritten |= step.accepted
-            for key, generation in step.served.items():
-                if generation is None:
-                    self.served_generation.pop(key, None)
-                else:
-                    self.served_generation[key] = generation
-        if len(self._unwritten) <= INLINE:
-            self._write_accepted()
-        self.refusals.pop("DataPlaneFull", None)
+        what = self._served.confirm(applied.revision)
+        if self._served.unwritten <= INLINE:
+            self._served.write()
+        self._refusals.memory_suffices()
         words = ", ".join(dict.fromkeys(what)) or "nothing"
         record = ChangeRecord(time.time(), applied.revision, words, applied.records, applied.reloaded, applied.seconds)
         self.changes.append(record)
@@ -377,72 +349,15 @@ class ControlPlane:
             gc.enable()
         self._told.put_nowait(record)
 
-    def _write_accepted(self) -> None:
-        changes, self._unwritten = self._unwritten, {}
-        if not changes:
-            return
-        try:
-            self._accepted.update(changes)
-        except OSError as error:
-            self._unwritten = changes | self._unwritten
-            log.error("what is accepted cannot be written down: %s", error)
-
     async def _tell(self) -> None:
         """Hand changes, and None for new findings, to whoever shows them: while nothing is being translated."""
         while True:
             record = await self._told.get()
-            if self._unwritten:
-                await asyncio.to_thread(self._write_accepted)
+            if self._served.unwritten:
+                await asyncio.to_thread(self._served.write)
             if self._on_change is not None:
                 async with self.lock:
                     self._on_change(record)
-
-    async def _watch_agent(self) -> None:
-        """Bring the agent back when it is gone, and look again when it or NGINX was."""
-        assert self.agent is not None
-        seen = (await self._agent_status()) or ("", 0)
-        while True:
-            await asyncio.sleep(WATCH_AGENT)
-            now = await self._agent_status()
-            if now is None:
-                log.warning("the agent does not answer%s", "" if self.external_agent else ", starting it again")
-                try:
-                    self.agent = await find_agent(self._agent_options, external=self.external_agent)
-                except (AgentError, AgentStartError, RunDirError, OSError) as error:
-                    log.error("the agent cannot be started: %s", error)
-            elif now != seen:
-                seen = now
-                if self.applier is not None:
-                    self.applier.resume()
-
-    async def usage(self) -> ProcessUsage:
-        """What NGINX's processes use. Raises AgentError."""
-        assert self.agent is not None
-        async with self.agent.client() as client:
-            return await client.usage()
-
-    async def _agent_status(self) -> tuple[str, int] | None:
-        assert self.agent is not None
-        client = self.agent.client()
-        try:
-            status = await client.status()
-        except AgentError:
-            return None
-        finally:
-            await client.close()
-        return status.instance, status.restarts
-
-    def _collector(self) -> Collector:
-        """Who takes spans, as the ConfigMap says now."""
-        get = self.translator.settings.get
-        return Collector(
-            host=get(cm.OTLP_COLLECTOR_HOST),
-            port=get(cm.OTLP_COLLECTOR_PORT),
-            service=get(cm.OTEL_SERVICE_NAME),
-            delay=get(cm.OTEL_SCHEDULE_DELAY_MILLIS) / 1000,
-            batch=get(cm.OTEL_MAX_EXPORT_BATCH_SIZE),
-            queue=get(cm.OTEL_MAX_QUEUESIZE),
-        )
 
     async def _spans(self) -> bytes:
         with contextlib.suppress(DataPlaneError):

@@ -164,7 +164,7 @@ def _loop_lag(lag: LoopLag) -> Metric:
 def _own(control: ControlPlane) -> list[Metric]:
     applier = control.applier
     states = Counter(
-        row.state for row in ingress_states(control.translator, control.served_generation, control.revision)
+        row.state for row in ingress_states(control.translator, control.served_generations, control.revision)
     )
     family = GaugeMetricFamily("tidegate_ingresses", "Ingresses by what became of them", labels=("state",))
     for state in State:
@@ -228,7 +228,7 @@ class Exposition:
                 families += _connections(await control.applier.plane.connections(), constant)
                 families += _zones(await control.applier.plane.zones())
             with contextlib.suppress(AgentError):
-                families += _processes(await control.usage(), constant)
+                families += _processes(await control.agents.usage(), constant)
         async with self._writing:
             async with control.lock:  # what is read here does not change meanwhile
                 families += self._more(constant) if self._more is not None else []

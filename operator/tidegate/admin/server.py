@@ -120,15 +120,12 @@ class AdminServer:
         control = self._control
         if control.stopping:
             return web.Response(status=500, text="stopping\n")
-        if control.agent is None:
+        if control.agents.handle is None:
             return web.Response(status=500, text="no agent\n")
-        client = control.agent.client()
         try:
-            status = await client.status()
+            status = await control.agents.status()
         except AgentError as error:
             return web.Response(status=500, text=f"{error}\n")
-        finally:
-            await client.close()
         if not status.running:
             return web.Response(status=500, text="NGINX does not run\n")
         return web.Response(text="ok")
@@ -167,7 +164,7 @@ class AdminServer:
     async def _ingresses(self, request: web.Request) -> web.Response:
         control = self._control
         running = control.revisions.running
-        return await self._answer(lambda: ingress_states(control.translator, control.served_generation, running))
+        return await self._answer(lambda: ingress_states(control.translator, control.served_generations, running))
 
     async def _routes(self, request: web.Request) -> web.Response:
         wanted = request.query.get("host")

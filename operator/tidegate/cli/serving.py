@@ -230,9 +230,9 @@ async def serve(
     beside = [asyncio.create_task(keep(what, companion)) for what, companion in companions.items()]
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping, *beside}, return_when=asyncio.FIRST_COMPLETED)
-    if stop.is_set() and control.external_agent and control.agent is not None:
+    if stop.is_set() and control.agents.external and control.agents.handle is not None:
         control.stopping = True
-        drained = asyncio.create_task(until_drained(control.agent))
+        drained = asyncio.create_task(until_drained(control.agents.handle))
         await asyncio.wait({running, drained}, return_when=asyncio.FIRST_COMPLETED)
         drained.cancel()
     elif stop.is_set() and grace:
@@ -251,8 +251,8 @@ async def serve(
     except BaseException as error:
         failure = error
     await admin.stop()
-    serves = control.ready.is_set() or (control.agent is not None and not control.agent.started)
-    if control.external_agent:
+    serves = control.ready.is_set() or (control.agents.handle is not None and not control.agents.handle.started)
+    if control.agents.external:
         progress.line("ending; NGINX's agent is somebody else's to end")
     elif isinstance(failure, OperatorError):
         progress.line("ending; nothing was begun")
@@ -260,8 +260,8 @@ async def serve(
         progress.line("stopping")
         with contextlib.suppress(AgentError):
             await _stop_agent(control.run_dir)
-        if control.agent is not None:
-            await control.agent.wait()
+        if control.agents.handle is not None:
+            await control.agents.handle.wait()
         await asyncio.sleep(linger)
     else:
         progress.line("NGINX goes on serving; `tidegate up` takes it over, `tidegate up --stop` ends it", "yellow")

@@ -17,6 +17,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from tidegate.report.spans import SpanRecord, export_request, read_blocks
+from tidegate.settings import configmap as cm
+from tidegate.settings.resolve import GlobalSettings
 
 log = logging.getLogger("tidegate.tracing")
 
@@ -30,7 +32,7 @@ class ExportError(Exception):
 
 
 class Collector(msgspec.Struct, frozen=True):
-    """Where spans go, and how many at a time; an empty `host`: nowhere."""
+    """Where spans go, and how many at a time; an empty `host`: nowhere. `delay` is in seconds."""
 
     host: str = ""
     port: int = 4317
@@ -38,6 +40,19 @@ class Collector(msgspec.Struct, frozen=True):
     delay: float = 5.0
     batch: int = 512
     queue: int = 2048
+
+
+def collector_of(settings: GlobalSettings) -> Collector:
+    """Who takes spans, as the ConfigMap says."""
+    get = settings.get
+    return Collector(
+        host=get(cm.OTLP_COLLECTOR_HOST),
+        port=get(cm.OTLP_COLLECTOR_PORT),
+        service=get(cm.OTEL_SERVICE_NAME),
+        delay=get(cm.OTEL_SCHEDULE_DELAY_MILLIS) / 1000,
+        batch=get(cm.OTEL_MAX_EXPORT_BATCH_SIZE),
+        queue=get(cm.OTEL_MAX_QUEUESIZE),
+    )
 
 
 async def send(collector: Collector, request: ExportTraceServiceRequest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
@@ -47,7 +48,7 @@ def state_of(view: View, findings: tuple[Finding, ...]) -> State:
     return State.APPLIED
 
 
-def ingress_states(translator: Translator, served: dict[ObjectKey, int], revision: int) -> list[IngressState]:
+def ingress_states(translator: Translator, served: Mapping[ObjectKey, int], revision: int) -> list[IngressState]:
     """All Ingresses that are ours, by namespace and name."""
     rows = []
     for key, view in sorted(translator.views.items()):
