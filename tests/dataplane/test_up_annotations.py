@@ -189,6 +189,14 @@ def test_paths_of_an_ingress_without_affinity_follow_the_cookie_of_another(up: U
         assert not any(answer.header("Set-Cookie") for answer in found)
 
 
+def test_a_request_that_reaches_no_backend_gets_no_session_cookie(up: Up) -> None:
+    host = have(up, "sticky", affinity="cookie", whitelist_source_range="192.0.2.0/24")
+    refused = ask(up, host)
+    assert (refused.status, refused.header("Set-Cookie")) == (403, None)
+    host = have(up, "sticky", affinity="cookie", whitelist_source_range="127.0.0.0/8")
+    assert "INGRESSCOOKIE=" in (ask(up, host).header("Set-Cookie") or "")
+
+
 def test_aliases_may_stand_on_lines_of_their_own(up: Up) -> None:
     have(up, "aliased", server_alias="one.aliased.test,\n  two.aliased.test\n")
     assert [ask(up, f"{name}.aliased.test").status for name in ("one", "two", "three")] == [200, 200, 404]

@@ -53,7 +53,12 @@ local function first(context)
   if tries > OWN_TRIES or tries == 0 then
     allow_another(context, tries)
   end
-  return context.endpoint or context.backend:choose(nil)
+  local endpoint = context.endpoint
+  if endpoint then
+    return endpoint
+  end
+  local sticky = context.affinity -- only now: what is refused before gives no cookie
+  return sticky and affinity.assign(sticky, context.backend) or context.backend:choose(nil)
 end
 
 local function again(context)

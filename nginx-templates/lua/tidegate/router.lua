@@ -101,7 +101,7 @@ local function choose_backend(context, route, backend)
   end
   if sticky and not (taker and not taker.sticky) then
     context.affinity = sticky
-    context.endpoint = affinity.recall(sticky, backend, key, owner) or affinity.assign(sticky, backend)
+    context.endpoint = affinity.recall(sticky, backend, key, owner) -- else the balancer assigns one, with its cookie
   elseif followed and owner == backend.digest then
     context.endpoint = affinity.recall(followed, backend, key, owner)
   end
