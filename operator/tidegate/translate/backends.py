@@ -138,10 +138,11 @@ def _nobodys(name: str) -> bool:
 
 
 def _external_port(service: api.Service, port: int | str) -> int | None:
-    if not service.ports:
-        return port if isinstance(port, int) else None
-    found = find_port(service, port)
-    return found.target_port if found is not None and isinstance(found.target_port, int) else None
+    """The target port of the Service port that has this number or name; a number that none has stands for itself."""
+    for candidate in service.ports:
+        if port in (candidate.port, candidate.name):
+            return candidate.target_port if isinstance(candidate.target_port, int) else candidate.port
+    return port if isinstance(port, int) else None
 
 
 def external_endpoints(

@@ -151,6 +151,18 @@ def test_an_address_as_external_name_is_used_as_it_is() -> None:
     assert backend(external("192.0.2.9")).endpoints == (Endpoint("192.0.2.9", 8080),)
 
 
+@pytest.mark.parametrize(
+    ("asked", "expected"), [(80, 8080), ("web", 8080), (9000, 9000), (81, 81), ("spelt", 81), ("nonesuch", None)]
+)
+def test_a_port_of_an_external_name_need_not_be_one_of_the_service(asked: int | str, expected: int | None) -> None:
+    ports = (ServicePort(80, "web", target_port=8080), ServicePort(81, "spelt", target_port="http"))
+    world = World(
+        ingress("web", path(port=asked)), service("app", *ports, type="ExternalName", external_name="192.0.2.9")
+    )
+    found = [endpoint.port for endpoint in world.translator.backends[f"n/app:{asked}"].endpoints]
+    assert found == ([expected] if expected else [])
+
+
 def test_external_names_can_be_disabled() -> None:
     disabled = msgspec.structs.replace(OPTIONS, disable_external_name=True)
     world = World(ingress(), service(type="ExternalName", external_name="db.test"), options=disabled)
