@@ -163,13 +163,16 @@ def _forms(location: Location) -> list[Location]:
     settings = location.view.settings
     if location.exact or location.path.endswith("/") or settings.get(ann.USE_REGEX) or rewrites(location):
         return [location]
-    return [location, location._replace(path=location.path + "/")]
+    return [location, location._replace(path=location.path + "/", declared=location.path)]
 
 
 def _by_length(location: Location) -> tuple[int, bytes, bool]:
-    """The longest text first, then the larger one; of the same path the Exact one."""
+    """The longest text first, then the larger one; of the same path the one that was declared first.
+
+    A host has its Prefix `/` before any Ingress declares a path.
+    """
     path = location.path.encode()
-    return (-len(path), bytes(255 - byte for byte in path), not location.exact)
+    return (-len(path), bytes(255 - byte for byte in path), (location.path, location.exact) == EXACT_ROOT)
 
 
 def _canaries(name: str, views: list[View], locations: dict[PathKey, Location]) -> dict[PathKey, list[CanaryBackend]]:
@@ -271,7 +274,13 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
     results = [
         result
         for location in ordered
-        for result in _routes(location, patterns, canaries.get((location.path, location.exact), ()), context)
+        for result in _routes(
+            location,
+            patterns,
+            canaries.get((location.path, location.exact), ()),
+            context,
+            below=(location.path, True) in locations,
+        )
     ]
     for (path, _), attached in canaries.items():
         findings += beyond_the_whole(name, path, attached, context.options.annotations_prefix)
@@ -313,14 +322,17 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
 
 
 def _routes(
-    location: Location, patterns: bool, canaries: Sequence[CanaryBackend], context: RouteContext
+    location: Location, patterns: bool, canaries: Sequence[CanaryBackend], context: RouteContext, *, below: bool
 ) -> list[RouteResult]:
+    """The routes of a location; `below`: the path itself is another one's, an Exact one's."""
     if location.view.hold is not Hold.NONE:
         return [held_route(location, _match(location, patterns))]
     if not patterns:
         return [build_route(location, _match(location, patterns), canaries, context)]
     forms = _forms(location)
-    if len(forms) == 2 and not rewrites(forms[1]):
+    if len(forms) == 2 and below:
+        forms = forms[1:]
+    elif len(forms) == 2 and not rewrites(forms[1]):
         forms = forms[:1]  # as a pattern the bare path takes the other form as well
     return [build_route(form, Match.REGEX, canaries, context) for form in reversed(forms)]
 

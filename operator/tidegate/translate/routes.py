@@ -51,7 +51,8 @@ from tidegate.translate.upstreams import UpstreamResult, upstream_of
 class Location(NamedTuple):
     """A path of a host and who declared it; `backend` is None for the default backend.
 
-    `fixed`: redirects and rewrites of its Ingress do not count (reference: behaviour 3).
+    `fixed`: redirects and rewrites of its Ingress do not count (reference: behaviour 3). `declared`: its path in the
+    Ingress where that is another one.
     """
 
     path: str
@@ -59,6 +60,7 @@ class Location(NamedTuple):
     view: View
     backend: BackendName | None
     fixed: bool = False
+    declared: str = ""
 
 
 class RouteResult(NamedTuple):
@@ -173,7 +175,7 @@ def _affinity(location: Location) -> Affinity | None:
         return None
     return Affinity(
         cookie=settings.get(ann.SESSION_COOKIE_NAME),
-        path=settings.get(ann.SESSION_COOKIE_PATH) or location.path,
+        path=settings.get(ann.SESSION_COOKIE_PATH) or location.declared or location.path,
         mode="persistent" if settings.get(ann.AFFINITY_MODE) == "persistent" else "balanced",
         domain=settings.get(ann.SESSION_COOKIE_DOMAIN),
         expires=settings.get(ann.SESSION_COOKIE_EXPIRES),
@@ -252,7 +254,7 @@ def labels_of(location: Location) -> Labels:
         meta.name,
         backend.service if backend else "",
         str(backend.port) if backend else "",
-        location.path,
+        location.declared or location.path,
     )
 
 

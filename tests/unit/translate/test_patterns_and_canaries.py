@@ -33,10 +33,32 @@ def test_length_counts_bytes_as_nginx_does() -> None:
 
 
 @pytest.mark.parametrize("kinds", [("Exact", "Prefix"), ("Prefix", "Exact")])
-def test_an_exact_path_is_tried_before_the_prefix_of_the_same_text(kinds: tuple[str, str]) -> None:
-    paths = [path("/foo", kind.lower(), kind=kind) for kind in kinds]
+def test_of_one_text_the_path_that_is_declared_first_is_tried_first(kinds: tuple[str, str]) -> None:
+    paths = [path("/foo", kind, kind=kind) for kind in kinds]
     world = World(ingress("web", *paths, use_regex="true"), service())
-    assert [route.backend for route in world.host().routes if route.path == "/foo"] == ["n/exact:80", "n/prefix:80"]
+    found = [route.backend for route in world.host().routes if route.path == "/foo"]
+    assert found == [f"n/{kind}:80" for kind in kinds]
+
+
+@pytest.mark.parametrize("kinds", [("Exact", "Prefix"), ("Prefix", "Exact")])
+def test_a_prefix_beside_an_exact_path_is_a_pattern_for_what_is_below_it(kinds: tuple[str, str]) -> None:
+    plain = ingress("plain", *(path("/foo", kind, kind=kind) for kind in kinds))
+    world = World(ingress("patterns", pattern("/x"), use_regex="true", created=1), plain, service())
+    texts = {"Exact": "/foo", "Prefix": "/foo/"}
+    found = [(route.path, route.backend) for route in world.host().routes if route.path.startswith("/foo")]
+    assert found == [(texts[kind], f"n/{kind}:80") for kind in kinds]
+
+
+def test_logs_metrics_and_cookies_name_the_path_that_was_declared() -> None:
+    plain = ingress("plain", path("/foo", kind="Exact"), "/foo", affinity="cookie")
+    world = World(ingress("patterns", pattern("/x"), use_regex="true", created=1), plain, service())
+    route = world.route("/foo/")
+    assert (route.labels.path, route.affinity and route.affinity.path) == ("/foo", "/foo")
+
+
+def test_an_exact_root_comes_behind_the_root_that_every_host_has() -> None:
+    world = World(ingress("web", path("/", "exact", kind="Exact"), "/x", use_regex="true", default="all"), service())
+    assert [route.backend for route in world.host().routes if route.path == "/"] == ["n/all:80", "n/exact:80"]
 
 
 def test_one_ingress_with_patterns_turns_all_paths_of_the_host_into_patterns() -> None:
