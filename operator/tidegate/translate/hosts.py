@@ -5,7 +5,7 @@ The oldest Ingress wins a path, and it alone brings the host's certificate, alia
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from tidegate.findings import Finding, Severity, brief
 from tidegate.model import CATCH_ALL, PATTERN, Certificate, CertificateInfo, Host, Match, Policy, is_pattern
 from tidegate.resources.changes import Wish
-from tidegate.resources.model import IngressPath
+from tidegate.resources.model import IngressPath, ServiceBackend
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.patterns import pattern_fault
@@ -73,7 +73,7 @@ def server_name(host: str) -> str:
 def hosts_of(view: View) -> set[str]:
     """The hosts that a change of this Ingress touches."""
     names = {server_name(rule.host) for rule in view.ingress.rules}
-    if not view.ingress.rules:
+    if not view.ingress.rules or (view.canary and view.ingress.default_backend):
         names.add(CATCH_ALL)
     return names
 
@@ -176,20 +176,30 @@ def _by_length(location: Location) -> tuple[int, bytes, bool]:
 
 
 def _canaries(name: str, views: list[View], locations: dict[PathKey, Location]) -> dict[PathKey, list[CanaryBackend]]:
-    """The canaries of each location that has the same path and type, the oldest first."""
+    """The canaries of each location, the oldest first."""
     found: dict[PathKey, list[CanaryBackend]] = {}
     for view in views:
         if view.hold is not Hold.NONE:
             continue
-        for _, path in _paths(view, name):
-            key = (path.path or "/", path.path_type == "Exact")
+        for key, backend in _attachments(name, view, locations):
             primary = locations.get(key)
-            if primary is None or primary.backend is None or path.backend is None:
+            if primary is None or primary.backend is None or backend is None:
                 continue
             others = found.setdefault(key, [])
             if all(other.view is not view for other in others):
-                others.append(CanaryBackend(view, name_of(view.ingress.metadata.namespace, path.backend)))
+                others.append(CanaryBackend(view, name_of(view.ingress.metadata.namespace, backend)))
     return found
+
+
+def _attachments(
+    name: str, view: View, locations: Iterable[PathKey]
+) -> Iterator[tuple[PathKey, ServiceBackend | None]]:
+    """Where the backends of a canary Ingress attach: a default backend to all paths of the catch-all."""
+    if name == CATCH_ALL and view.ingress.default_backend:
+        for key in locations:
+            yield key, view.ingress.default_backend
+    for _, path in _paths(view, name):
+        yield (path.path or "/", path.path_type == "Exact"), path.backend
 
 
 def _owned(name: str, views: list[View], context: RouteContext) -> tuple[list[View], list[Finding]]:

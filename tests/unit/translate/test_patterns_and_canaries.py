@@ -168,10 +168,10 @@ def test_the_second_backend_for_everything_is_told_that_it_is_not_used() -> None
 # -- canaries -----------------------------------------------------------------------------------------------------
 
 
-def canaries(world: World) -> dict[tuple[str, str], str]:
+def canaries(world: World, host: str = "a.test") -> dict[tuple[str, str], str]:
     return {
         (route.match.value, route.path): " ".join(canary.backend for canary in route.canaries)
-        for route in world.host().routes
+        for route in world.host(host).routes
         if route.canaries
     }
 
@@ -242,6 +242,26 @@ def test_the_default_backend_has_no_canary() -> None:
 def test_a_default_backend_of_the_ingress_has_one() -> None:
     world = World(ingress("main", "/x", default="app"), canary(path("/", "new")))
     assert canaries(world) == {("prefix", "/"): "n/new:80"}
+
+
+def test_a_default_backend_of_a_canary_attaches_to_all_paths_without_host() -> None:
+    item = ingress("new", rules=(), default="new", created=1, canary="true", canary_weight="10")
+    world = World(ingress("all", rules=(), default="app"), ingress("some", "/x", host=""), ingress("other"), item)
+    assert canaries(world, "_") == {("prefix", "/"): "n/new:80", ("prefix", "/x"): "n/new:80"}
+    assert canaries(world) == {}
+    world.delete(item)
+    assert canaries(world, "_") == {}
+
+
+def test_a_canary_with_rules_gives_its_default_backend_to_paths_without_host() -> None:
+    world = World(ingress("all", rules=(), default="app"), ingress("main"), canary(path("/", "new"), name="c"))
+    assert (canaries(world), canaries(world, "_")) == ({("prefix", "/"): "n/new:80"}, {})
+    world.put(ingress("c", path("/", "new"), default="else", created=1, canary="true", canary_weight="10"))
+    assert (canaries(world), canaries(world, "_")) == ({("prefix", "/"): "n/new:80"}, {("prefix", "/"): "n/else:80"})
+
+
+def test_a_default_backend_of_a_canary_alone_makes_no_catch_all() -> None:
+    assert World(ingress(rules=(), default="new", canary="true")).translator.hosts == {}
 
 
 def test_a_refused_canary_gets_no_traffic_and_a_refused_main_no_canary() -> None:
