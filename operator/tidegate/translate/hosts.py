@@ -240,7 +240,7 @@ def _claims(
     if plain and any(_redirects_www(view.settings) for view in accepted):
         other = name.removeprefix("www.") if name.startswith("www.") else f"www.{name}"
         record = Host(other, redirect_to=name, redirect_status=context.globals.get(cm.HTTP_REDIRECT_CODE))
-        claims.setdefault(other, Claim(record, shown.of(other)))
+        claims[other] = Claim(record, shown.of(other))  # also where that is an alias
     return claims, findings
 
 

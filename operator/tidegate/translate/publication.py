@@ -30,7 +30,8 @@ class Publication:
             self._claims[name][host] = claim
 
     def publish(self, names: set[str]) -> tuple[dict[str, Host | None], dict[str, Certificate | None]]:
-        """A name belongs to the host of that name, else to the first that claims it. What changed; None for gone."""
+        """A name belongs to the host of that name, else to the first that redirects it, else to the first whose alias
+        it is. What changed; None for gone."""
         hosts: dict[str, Host | None] = {}
         certificates: dict[str, Certificate | None] = {}
         for name in names | self._shadowed(names):
@@ -73,7 +74,7 @@ class Publication:
             return result.host, result.certificate
         claims = self._claims.get(name)
         if claims:
-            claim = claims[min(claims)]
+            claim = claims[min(claims, key=lambda host: (not claims[host].record.redirect_to, host))]
             return claim.record, claim.certificate
         self._claims.pop(name, None)
         return None, None

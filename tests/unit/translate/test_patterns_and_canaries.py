@@ -354,6 +354,15 @@ def test_a_www_name_redirects_with_the_code_of_the_configmap() -> None:
     assert (host.redirect_to, host.redirect_status, host.routes) == ("a.test", 308, ())
 
 
+@pytest.mark.parametrize("owner", ["a.test", "0.test"])
+def test_a_www_name_redirects_also_where_it_is_an_alias(owner: str) -> None:
+    redirecting = ingress("web", from_to_www_redirect="true")
+    world = World(ingress("other", host=owner, server_alias="www.a.test", created=1), redirecting)
+    assert (world.host("www.a.test").redirect_to, world.host("www.a.test").alias_of) == ("a.test", "")
+    world.delete(redirecting)
+    assert world.host("www.a.test").alias_of == owner
+
+
 def test_a_wildcard_host_has_no_www_name() -> None:
     world = World(ingress(host="*.a.test", from_to_www_redirect="true"), service())
     assert set(world.translator.hosts) == {"*.a.test"}
