@@ -197,6 +197,15 @@ def test_a_request_that_reaches_no_backend_gets_no_session_cookie(up: Up) -> Non
     assert "INGRESSCOOKIE=" in (ask(up, host).header("Set-Cookie") or "")
 
 
+def test_a_wildcard_alias_takes_any_number_of_labels_that_no_rule_names(up: Up) -> None:
+    have(up, "wide", server_alias=".wide-alias.test,wide.*")
+    have(up, "narrow", ingress("narrower", "*.narrow.wide-alias.test", backend="pages"))
+    for host in ("wide-alias.test", "a.wide-alias.test", "a.b.wide-alias.test", "wide.co.test"):
+        assert ask(up, host).seen["backend"] == "echo", host
+    assert ask(up, "a.narrow.wide-alias.test").seen["backend"] == "pages"
+    assert ask(up, "else-alias.test").status == 404
+
+
 def test_aliases_may_stand_on_lines_of_their_own(up: Up) -> None:
     have(up, "aliased", server_alias="one.aliased.test,\n  two.aliased.test\n")
     assert [ask(up, f"{name}.aliased.test").status for name in ("one", "two", "three")] == [200, 200, 404]

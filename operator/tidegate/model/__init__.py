@@ -8,7 +8,7 @@ its listener is configuration, its endpoints are data.
 from tidegate.model.backends import Backend, Endpoint, Listener, Passthrough, SessionCookie, Stream
 from tidegate.model.certificates import Certificate, CertificateInfo, KeyPair
 from tidegate.model.global_settings import Compression, Geo, Globals, Sampler, StreamSettings, Tracing, Tuning
-from tidegate.model.names import CATCH_ALL, PATTERN, is_pattern
+from tidegate.model.names import CATCH_ALL, PATTERN, is_pattern, names_before, names_below, patterns_in_order
 from tidegate.model.policies import (
     AnswerRewrites,
     BackendRedirect,
@@ -105,4 +105,7 @@ __all__ = [
     "VerifyMode",
     "is_pattern",
     "listens_of",
+    "names_before",
+    "names_below",
+    "patterns_in_order",
 ]

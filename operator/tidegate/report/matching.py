@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from tidegate.model import CATCH_ALL, PATTERN, Host, Match, Route, is_pattern
+from tidegate.model import CATCH_ALL, PATTERN, Host, Match, Route, patterns_in_order
 from tidegate.report.patterns import first_match
 
 LABEL = re.compile(r"[A-Za-z0-9_-]+\.")
@@ -59,7 +59,7 @@ def find_host(hosts: Mapping[str, Host], name: str) -> FoundHost:
     name = name.lower().rstrip(".")
     found = None if name.startswith(("*", PATTERN)) else hosts.get(name) or _wildcard(hosts, name)
     if found is None:
-        patterns = sorted(filter(is_pattern, hosts))
+        patterns = patterns_in_order(hosts)
         number = first_match([item.removeprefix(PATTERN) for item in patterns], name)
         found = hosts.get(CATCH_ALL) if number is None else hosts[patterns[number]]
     return FoundHost(found, hosts.get(found.alias_of) if found is not None and found.alias_of else found)

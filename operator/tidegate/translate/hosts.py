@@ -11,14 +11,14 @@ from typing import NamedTuple
 import msgspec
 
 from tidegate.findings import Finding, Severity, brief
-from tidegate.model import CATCH_ALL, PATTERN, Certificate, CertificateInfo, Host, Match, Policy, is_pattern
+from tidegate.model import CATCH_ALL, Certificate, CertificateInfo, Host, Match, Policy
 from tidegate.resources.changes import Wish
 from tidegate.resources.model import IngressPath, ServiceBackend
 from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
-from tidegate.settings.patterns import pattern_fault
 from tidegate.settings.resolve import IngressSettings
 from tidegate.translate.acceptance import Hold, View
+from tidegate.translate.aliases import UnsoundAlias, names_of
 from tidegate.translate.authentication import Users
 from tidegate.translate.backend_tls import tls_of_host
 from tidegate.translate.backends import BackendName, Target, name_of
@@ -220,22 +220,27 @@ def _claims(
     findings: list[Finding] = []
     accepted = [view for view in views if view.hold is Hold.NONE]
     owner = next((view for view in accepted if view.settings.get(ann.SERVER_ALIAS)), None)
-    for text in owner.settings.get(ann.SERVER_ALIAS) if owner else ():
-        alias = text if is_pattern(text) else text.lower()
-        if owner and is_pattern(alias) and (fault := _pattern_fault(alias, own)):
+    for alias in owner.settings.get(ann.SERVER_ALIAS) if owner else ():
+        try:
+            names = names_of(alias, own_server=bool(own.digest))
+        except UnsoundAlias as fault:
+            assert owner is not None
             field = f"metadata.annotations[{context.options.annotations_prefix}/{ann.SERVER_ALIAS.name}]"
             message = f"found {brief(alias)}, {fault}; it is left out"
             findings.append(Finding(owner.ingress.key, field, Severity.WARNING, "InvalidValue", message))
-        elif alias not in (name, CATCH_ALL):
-            certificate = shown.of(alias)
+            continue
+        for text in names:
+            certificate = shown.of(text)
             record = Host(
-                alias,
+                text,
                 alias_of=name,
                 profile=own.digest,
                 guarded=own.clients.guarded,
                 tls=certificate is not None,
             )
-            claims[alias] = Claim(record, certificate)
+            claims[text] = Claim(record, certificate)
+    for unnamed in (name, CATCH_ALL):
+        claims.pop(unnamed, None)
     plain = name != CATCH_ALL and not name.startswith("*.")
     if plain and any(_redirects_www(view.settings) for view in accepted):
         other = name.removeprefix("www.") if name.startswith("www.") else f"www.{name}"
@@ -246,14 +251,6 @@ def _claims(
 
 def _redirects_www(settings: IngressSettings) -> bool:
     return settings.get(ann.FROM_TO_WWW_REDIRECT) and not redirects_nothing(settings)
-
-
-def _pattern_fault(alias: str, own: OwnServer) -> str:
-    """Why a pattern cannot be an alias of this host; empty if it can."""
-    if own.digest:
-        return "which a host with client certificates, a server snippet or ciphers of its own cannot have as an alias"
-    fault = pattern_fault(alias[len(PATTERN) :])
-    return f"which is not a valid regular expression: {fault}" if fault else ""
 
 
 def _app_root(locations: list[Location]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tidegate.model import CATCH_ALL, PATTERN, Certificate, Host, Server, ServerProfile, is_pattern
+from tidegate.model import CATCH_ALL, PATTERN, Certificate, Host, Server, ServerProfile, patterns_in_order
 from tidegate.translate.delta import note
 from tidegate.translate.hosts import Claim, HostResult
 
@@ -48,8 +48,8 @@ class Publication:
         return hosts, certificates
 
     def patterns(self) -> tuple[str, ...]:
-        """The aliases that are patterns, in order."""
-        return tuple(sorted(name for name in self._claims if is_pattern(name) and name in self.hosts))
+        """The aliases that are patterns, in the order in which they are tried."""
+        return tuple(name for name in patterns_in_order(self._claims) if name in self.hosts)
 
     def servers(self) -> dict[str, Server]:
         """The native servers by the digest of their profile; `_` for names that the catch-all one has to name."""

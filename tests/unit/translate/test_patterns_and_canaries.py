@@ -332,11 +332,44 @@ def test_a_pattern_that_is_none_is_left_out_with_the_reason() -> None:
     assert finding.reason == "InvalidValue" and "not a valid regular expression" in finding.message
 
 
-def test_a_host_with_a_server_of_its_own_has_no_pattern_as_an_alias() -> None:
+@pytest.mark.parametrize(
+    ("alias", "names"),
+    [
+        ("*.B.test", {"*.b.test", r"~^.+\.b\.test$"}),
+        (".b.test", {"b.test", "*.b.test", r"~^.+\.b\.test$"}),
+        ("www.b.*", {r"~^www\.b\..+$"}),
+    ],
+)
+def test_a_wildcard_alias_takes_names_of_any_number_of_labels(alias: str, names: set[str]) -> None:
+    world = World(ingress(server_alias=alias), service())
+    assert set(world.translator.hosts) == {"a.test", *names}
+    assert {world.host(name).alias_of for name in names} == {"a.test"}
+
+
+def test_of_wildcard_aliases_the_longest_is_tried_first_and_patterns_come_behind() -> None:
+    world = World(ingress(server_alias="*.b.test,*.zz.b.test,~^a"), service())
+    assert world.translator.default_route().host_patterns == (r"~^.+\.zz\.b\.test$", r"~^.+\.b\.test$", "~^a")
+
+
+@pytest.mark.parametrize("alias", ["a*.test", "*", "*.*.test", ".", ".*", "*.b.*"])
+def test_an_alias_that_is_no_name_is_left_out_with_the_reason(alias: str) -> None:
+    world = World(ingress(server_alias=f"{alias},b.test"), service())
+    assert set(world.translator.hosts) == {"a.test", "b.test"}
+    (finding,) = [item for item in world.translator.findings() if "server-alias" in item.field]
+    assert finding.reason == "InvalidValue" and "allowed: a name, *.name, .name" in finding.message
+
+
+@pytest.mark.parametrize("alias", ["~^x", "x.*"])
+def test_a_host_with_a_server_of_its_own_has_no_pattern_as_an_alias(alias: str) -> None:
     """NGINX would have to choose the server by that pattern, which the catch-all one could then not serve."""
-    world = World(ingress(server_alias="~^x", ssl_ciphers="AES128-SHA"), service())
+    world = World(ingress(server_alias=alias, ssl_ciphers="AES128-SHA"), service())
     assert set(world.translator.hosts) == {"a.test"}
     assert any("cannot have as an alias" in item.message for item in world.translator.findings())
+
+
+def test_a_wildcard_alias_of_a_host_with_a_server_of_its_own_takes_one_label() -> None:
+    world = World(ingress(server_alias=".b.test", ssl_ciphers="AES128-SHA"), service())
+    assert set(world.translator.hosts) == {"a.test", "b.test", "*.b.test"}
 
 
 def test_the_first_ingress_with_aliases_brings_them() -> None:

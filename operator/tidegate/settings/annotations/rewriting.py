@@ -30,8 +30,8 @@ SERVER_ALIAS: Final = _FAMILY.setting(
     "server-alias",
     CommaList(CharClass.REGEX, "server names", lenient=True, ordered=False),
     (),
-    "Further names of the host: names, *.wildcards or ~patterns, which are tried for names that nothing else takes."
-    " A name that is a host of an Ingress is left out.",
+    "Further names of the host: names, wildcards (*.name, .name, name.*) or ~patterns, which are tried for names that"
+    " nothing else takes. A name that is a host of an Ingress is left out.",
     scope=Scope.SERVER,
     risk=Risk.HIGH,
     on_invalid=OnInvalid.REJECT,
