@@ -176,6 +176,34 @@ def test_buffers_of_the_ingress_hold_the_answer_of_its_authentication_service_to
         assert (answer.status, answer.sent("X-Token")) == (200, ["t" * 12_000])
 
 
+def test_beside_a_sign_in_page_the_error_pages_of_the_configmap_do_not_count(up: Up) -> None:
+    keys = {"custom_http_errors": "401,418,503"}
+    with Server("auth", lambda _: Reply(200)) as auth:
+        rows = {"auth_url": f"http://127.0.0.1:{auth.port}/", "auth_signin": "https://login.test/"}
+        host = have(up, "pages", keys=keys, **rows)
+        assert (ask(up, host, X_Say="418").body, ask(up, host, X_Say="401").status) == (b"said", 302)
+        assert ask(up, have(up, "none", keys=keys, backend="gone", **rows)).status == 503
+        host = have(up, "pages", keys=keys, custom_http_errors="418", default_backend="pages", **rows)
+        assert ask(up, host, X_Say="418").seen["backend"] == "pages"
+        have(up, "pages")  # without the keys a 401 of the backend is the client's again
+        host = have(up, "pages", **rows)
+        assert ask(up, host, X_Say="401").status == 401
+
+
+def test_error_pages_of_a_snippet_count_before_all_others(up: Up) -> None:
+    allowed = {"allow_snippet_annotations": "true", "annotations_risk_level": "Critical"}
+    keys = {"custom_http_errors": "404,418", **allowed}
+    rows = {"configuration_snippet": "error_page 404 https://pages.test/lost;"}
+    host = have(up, "snippet", keys=keys, **rows)
+    lost = ask(up, host, X_Say="404")
+    assert (lost.status, lost.header("Location")) == (302, "https://pages.test/lost")
+    assert ask(up, host, X_Say="418").body == b"said", "NGINX inherits all pages or none"
+    host = have(up, "snippet", keys=keys, custom_http_errors="404,418", default_backend="pages", **rows)
+    assert ask(up, host, X_Say="404").status == 302
+    assert ask(up, host, X_Say="418").seen["backend"] == "pages"
+    have(up, "snippet")
+
+
 def test_paths_of_an_ingress_without_affinity_follow_the_cookie_of_another(up: Up) -> None:
     with servers("one", "two", "three") as three:
         up.apply("many", service("many", *(server.port for server in three)))
@@ -198,8 +226,8 @@ def test_a_request_that_reaches_no_backend_gets_no_session_cookie(up: Up) -> Non
 
 
 def test_a_wildcard_alias_takes_any_number_of_labels_that_no_rule_names(up: Up) -> None:
-    have(up, "wide", server_alias=".wide-alias.test,wide.*")
-    have(up, "narrow", ingress("narrower", "*.narrow.wide-alias.test", backend="pages"))
+    have(up, "spread", server_alias=".wide-alias.test,wide.*")
+    have(up, "inside", ingress("narrower", "*.narrow.wide-alias.test", backend="pages"))
     for host in ("wide-alias.test", "a.wide-alias.test", "a.b.wide-alias.test", "wide.co.test"):
         assert ask(up, host).seen["backend"] == "echo", host
     assert ask(up, "a.narrow.wide-alias.test").seen["backend"] == "pages"

@@ -177,6 +177,7 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     satisfy_any: bool = False
     intercept: tuple[int, ...] = ()
     intercept_backend: bool = True
+    intercept_pages: bool = False  # statuses of the backend lead to pages that a sign-in or a snippet brings, too
     access_log: bool = True
     snippet: tuple[Directive, ...] = ()
     captures: str = ""  # a pattern, where the snippet uses what it captures

@@ -187,6 +187,12 @@ def _affinity(location: Location) -> Affinity | None:
     )
 
 
+def _replaced(settings: IngressSettings, *, signin: bool) -> tuple[int, ...]:
+    """The statuses that others take the place of: with a sign-in page those of the Ingress alone, as NGINX's locations
+    inherit all error pages or none."""
+    return settings.get(ann.CUSTOM_HTTP_ERRORS) if settings.is_set(ann.CUSTOM_HTTP_ERRORS) or not signin else ()
+
+
 def _replaces_errors_of_backends(settings: IngressSettings, globals_: GlobalSettings) -> bool:
     """Whether not only NGINX's own statuses are replaced; an Ingress cannot undo what the ConfigMap's list asks for."""
     everywhere = not globals_.get(cm.DISABLE_PROXY_INTERCEPT_ERRORS)
@@ -240,8 +246,9 @@ def _policy(
         fastcgi=reached.fastcgi,
         mirroring=copied.mirroring if copied else None,
         satisfy_any=guards.satisfy_any,
-        intercept=settings.get(ann.CUSTOM_HTTP_ERRORS),
+        intercept=_replaced(settings, signin=guards.signin),
         intercept_backend=_replaces_errors_of_backends(settings, context.globals),
+        intercept_pages=guards.signin and bool(context.default_policy.intercept),
         access_log=settings.get(ann.ENABLE_ACCESS_LOG),
     )
 

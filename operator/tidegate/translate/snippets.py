@@ -36,8 +36,19 @@ def with_snippets(
     if not snippet and not common:
         return policy
     captures = path if match is Match.REGEX and uses_captures((*snippet, *common), path) else ""
+    policy = _with_pages(policy, settings, (*snippet, *common))
     lines = (*snippet, *_redirect_lines(settings, globals_, (*snippet, *common)))
     return replace(policy, snippet=lines, captures=captures, common_snippet=bool(common))
+
+
+def _with_pages(policy: Policy, settings: IngressSettings, snippet: tuple[Directive, ...]) -> Policy:
+    """A snippet with error pages: they count before those of the Ingress, and in the place of the ConfigMap's."""
+    pages = {code for line in snippet if line.name == "error_page" for code in line.args}
+    if not pages or not policy.intercept:
+        return policy
+    own = settings.is_set(ann.CUSTOM_HTTP_ERRORS)
+    left = tuple(code for code in policy.intercept if own and str(code) not in pages)
+    return replace(policy, intercept=left, intercept_pages=True)
 
 
 def _redirect_lines(
