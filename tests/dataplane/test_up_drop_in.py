@@ -321,6 +321,24 @@ def test_the_log_names_a_canary_where_it_has_taken_the_request(up: Up) -> None:
     until(lambda: in_log(up, "/old [default-echo-80] []\n") and in_log(up, "/new [default-echo-80] [default-new-80]\n"))
 
 
+def test_the_log_names_the_backend_that_stands_in_for_another(up: Up) -> None:
+    settings(up, log_format_upstream="$request_uri [$proxy_upstream_name] [$service_name]")
+    own = {"custom_http_errors": "418", "default_backend": "stand-in"}
+    with Server("stand-in") as stand_in:
+        up.apply("none", service("none"), ingress("none", "none.test", backend="none", default_backend="stand-in"))
+        up.apply("pages", service("stand-in", stand_in.port), ingress("own", "own.test", **own))
+        up.apply("bare", ingress("bare", "bare.test", custom_http_errors="418"))
+        assert ask(up, "none.test", "/no-endpoint").seen()["backend"] == "stand-in"
+        assert ask(up, "own.test", "/own?status=418").seen()["backend"] == "stand-in"
+        assert ask(up, "bare.test", "/bare?status=418").status == 404
+    lines = (
+        "/no-endpoint [custom-default-backend-default-stand-in] [none]\n",
+        "/own?status=418 [custom-default-backend-default-stand-in] [echo]\n",
+        "/bare?status=418 [upstream-default-backend] [echo]\n",
+    )
+    until(lambda: all(in_log(up, line) for line in lines))
+
+
 # -- metrics -----------------------------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ local rewriting = require "tidegate.rewriting"
 local store = require "tidegate.store"
 local tracing = require "tidegate.tracing"
 
-local sub, byte, match = string.sub, string.byte, string.match
+local sub, byte, gsub, match = string.sub, string.byte, string.gsub, string.match
 local tonumber = tonumber
 local ngx = ngx
 local variable = calls.variable
@@ -191,6 +191,14 @@ local function proxy(context, route)
   end
 end
 
+-- What logs call the backend that stands in for another one; nil for the global default backend.
+local function log_stand_in(backend)
+  if settings.log_variables then
+    local name = backend and "custom-default-backend-" .. gsub(match(backend.id, "^[^:]*"), "/", "-")
+    ngx.var.proxy_upstream_name = name or "upstream-default-backend"
+  end
+end
+
 -- A backend without endpoints: the route's fallback, else 503.
 local function without_endpoints(context, route)
   local fallback = usable(route.fallback)
@@ -198,6 +206,7 @@ local function without_endpoints(context, route)
     return leave(context, route, 503)
   end
   context.backend = fallback
+  log_stand_in(fallback)
   describe_error(route, "503")
   return proxy(context, route)
 end
@@ -456,7 +465,9 @@ end
 function _M.intercept(code)
   local context = contexts.get() or contexts.new()
   local route = context.route or { labels = {} }
-  local backend = usable(route.error_backend) or usable(store.globals().default_backend)
+  local own = usable(route.error_backend)
+  local backend = own or usable(store.globals().default_backend)
+  log_stand_in(own)
   if not backend then
     return ngx.exit(404)
   end
