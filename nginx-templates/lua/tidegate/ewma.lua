@@ -1,6 +1,6 @@
 -- Response times by endpoint, of which old ones count less and less. They outlive changes of the endpoints.
 
-local exp, max = math.exp, math.max
+local exp, max, min = math.exp, math.max, math.min
 local gmatch = string.gmatch
 local tonumber = tonumber
 local ngx = ngx
@@ -21,13 +21,18 @@ local function remember(endpoint, seconds, now)
   times[endpoint.name] = { seconds, now }
 end
 
+-- What is left of a weight. NGINX goes by the time of day: where that is set back, no time has gone by.
+local function decayed(since, now)
+  return exp(min(0, since - now) / DECAY)
+end
+
 -- The decayed response time, or nil where nothing is known.
 function _M.score(endpoint, now)
   local entry = times[endpoint.name]
   if not entry then
     return nil
   end
-  return entry[1] * exp((entry[2] - now) / DECAY)
+  return entry[1] * decayed(entry[2], now)
 end
 
 -- Takes in that an endpoint has answered: seconds from connecting to the end of the answer.
@@ -36,7 +41,7 @@ function _M.observe(endpoint, seconds)
   if not entry then
     return remember(endpoint, seconds, now)
   end
-  local weight = exp((entry[2] - now) / DECAY)
+  local weight = decayed(entry[2], now)
   entry[1] = entry[1] * weight + seconds * (1 - weight)
   entry[2] = now
 end

@@ -108,6 +108,24 @@ function tests.slow_endpoint_is_tried_again_once_its_time_has_faded()
   stub.equal(backend:choose(nil), slow)
 end
 
+function tests.a_clock_that_is_set_back_counts_as_no_time()
+  local backend = compiled(2, { algorithm = "ewma", id = "clock" })
+  local slow, quick = backend.endpoints[1], backend.endpoints[2]
+  slow.name, quick.name = "slow before", "quick before"
+  for _, hours in ipairs({ 0, 1, 30, -5 }) do
+    stub.clock = stub.clock - 3600 * hours
+    for _ = 1, 3 do
+      ewma.observe(slow, 0.5)
+      ewma.observe(quick, 0.01)
+      stub.clock = stub.clock + 1
+    end
+    local counts = shares(backend, 100)
+    stub.equal(counts["quick before"], 100, hours .. " hours back")
+    local score = ewma.score(slow, stub.clock)
+    assert(score > 0 and score <= 0.5, score)
+  end
+end
+
 function tests.endpoint_without_history_is_tried()
   local backend = compiled(2, { algorithm = "ewma" })
   backend.endpoints[1].name, backend.endpoints[2].name = "known", "new"
