@@ -95,7 +95,7 @@ class ControlPlane:
         metrics = runtime.metrics or MetricSettings()
         self.request_metrics = RequestMetrics(metrics, constant_labels(options), self._is_live)
         self.loop_lag = LoopLag()
-        self.started = time.time()
+        self.started = time.monotonic()
         self.applier: Applier | None = None
         self._resolver = Resolver(self._on_resolution, dns_servers)
         self._updates: asyncio.Queue[SourceUpdate | Resolution | Fetched | Refused] = asyncio.Queue()

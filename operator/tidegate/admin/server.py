@@ -251,7 +251,7 @@ class AdminServer:
             "leader": self._leads(),
             "counts": counts,
             "nginx": ".".join(map(str, control.runtime.features.version)),
-            "uptime": round(time.time() - control.started, 3),
+            "uptime": round(time.monotonic() - control.started, 3),
             "longestHoldSeconds": round(control.loop_lag.longest, 4),
             "memory": {"capacity": capacity, "free": free},
         }

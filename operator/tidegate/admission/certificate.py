@@ -196,7 +196,7 @@ def _authority(secret: dict[str, Any] | None) -> bytes:
 
 
 def _is_due(secret: dict[str, Any], names: tuple[str, ...]) -> bool:
-    """Whether the certificate ends soon, is not for these names, or is none."""
+    """Whether the certificate ends soon, has not begun (clocks are set back), is not for these names, or is none."""
     try:
         data = secret["data"]
         leaf = x509.load_pem_x509_certificate(base64.b64decode(data["tls.crt"]))
@@ -205,8 +205,9 @@ def _is_due(secret: dict[str, Any], names: tuple[str, ...]) -> bool:
     except (KeyError, TypeError, ValueError, x509.ExtensionNotFound):
         return True
     covered = set(found.get_values_for_type(x509.DNSName))
-    remaining = leaf.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
-    return remaining < RENEW_BEFORE or not covered.issuperset(names)
+    now = datetime.datetime.now(datetime.UTC)
+    lasts = leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc - RENEW_BEFORE
+    return not lasts or not covered.issuperset(names)
 
 
 def make_pair(names: tuple[str, ...]) -> dict[str, bytes]:

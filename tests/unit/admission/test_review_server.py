@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from aiohttp.test_utils import TestClient, TestServer
 from cryptography import x509
 from tidegate.admission import server as module
@@ -229,3 +230,16 @@ async def test_a_certificate_that_is_well_is_left_alone() -> None:
     for _ in range(3):
         await keeper._look()
     assert len(cluster.written) == 2
+
+
+async def test_a_certificate_that_has_not_begun_as_the_clock_was_set_back_is_made_anew() -> None:
+    cluster = Cluster()
+    plan = SecretPlan(ObjectKey("Secret", "tidegate", "hook"), ("hook.tidegate.svc",), "hooks")
+    keeper = SecretKeeper(cluster, plan, lambda: True)
+    now = datetime.datetime.now(datetime.UTC)
+    with time_machine.travel(now + datetime.timedelta(hours=5)):
+        await keeper._look()
+    assert cluster.shown().not_valid_before_utc > now
+    await keeper._look()
+    assert cluster.shown().not_valid_before_utc <= now
+    assert await _shown(keeper) == "hook.tidegate.svc"
