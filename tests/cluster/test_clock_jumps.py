@@ -12,7 +12,8 @@ from dataplane import self_signed
 from driven import secret
 from network import Network
 from running import NAMESPACE, PATIENCE, Run, backend, ingress_class, namespace, slices
-from up import Load, ingress
+from steadyload import Load
+from up import ingress
 
 CLASS, CONTROLLER, ADDRESS = "clock", "tidegate.dev/clock", "192.0.2.9"
 # In Python's place at its start: shifts the time of day by the seconds that a file says, as they change.
