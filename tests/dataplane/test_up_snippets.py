@@ -75,6 +75,27 @@ def test_a_server_snippet_survives_a_restart_of_the_control_plane(up: Up) -> Non
     assert up.get("shop.test", "/here")[0] == 418
 
 
+def test_lines_that_say_what_the_hsts_header_is_take_its_place(up: Up) -> None:
+    name, usual = "Strict-Transport-Security", "max-age=31536000; includeSubDomains"
+    more = f'more_set_headers "{name}: max-age=7";'
+    up.apply(
+        "batch",
+        lines("set", more),
+        lines("cleared", f"more_clear_headers {name.lower()};"),
+        lines("added", f'add_header {name} "max-age=7" always;\nadd_header X-More yes;'),
+        lines("some", f"more_set_headers -s 404 '{name}: max-age=7';"),
+        lines("other", "add_header X-More yes;"),
+        own("whole", more),
+    )
+    expected = {"set": "max-age=7", "cleared": None, "added": "max-age=7", "some": usual, "other": usual}
+    expected |= {"whole": "max-age=7", "plain": usual}
+    assert {host: hsts(up, f"{host}.test") for host in expected} == expected
+    up.apply("added", header_map("added", **{name: "max-age=8"}))
+    up.apply("settings", configmap(**ALLOWED, add_headers="default/added"))
+    assert (hsts(up, "plain.test"), hsts(up, "set.test"), hsts(up, "cleared.test")) == ("max-age=8", "max-age=7", None)
+    assert hsts(up, "other.test") == "max-age=8"
+
+
 # -- configuration-snippet ---------------------------------------------------------------------------------------------
 
 
@@ -101,9 +122,19 @@ def tls_get(up: Up, host: str, path: str) -> tuple[int, bytes, dict[str, str]]:
     try:
         connection.request("GET", path, headers={"Host": host})
         answer = connection.getresponse()
-        return answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}
+        found = {name.lower(): ", ".join(answer.msg.get_all(name, ())) for name in answer.msg}
+        return answer.status, answer.read(), found
     finally:
         connection.close()
+
+
+def hsts(up: Up, host: str) -> str | None:
+    return tls_get(up, host, "/")[2].get("strict-transport-security")
+
+
+def header_map(name: str, **rows: str) -> Manifest:
+    meta = {"name": name, "namespace": "default"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": rows}
 
 
 def post(up: Up, host: str, body: bytes) -> int:

@@ -13,7 +13,7 @@ from tidegate.render.boot import boot_text
 from tidegate.render.fastcgi import Parameter, parameters
 from tidegate.render.firewall import MODULE as FIREWALL_MODULE
 from tidegate.render.firewall import core_directives, location_directives
-from tidegate.render.forwarding import Forwarding
+from tidegate.render.forwarding import HSTS, Forwarding
 from tidegate.render.listeners import ListenGroup, listen_groups
 from tidegate.render.locations import PolicyLocation
 from tidegate.render.matching import bucket_size
@@ -26,7 +26,7 @@ from tidegate.render.questions import (
 )
 from tidegate.render.runtime import PEM_FOLDER, Capacity, Runtime
 from tidegate.render.servers import NativeServer, native_servers
-from tidegate.render.snippets import complete
+from tidegate.render.snippets import complete, tells
 from tidegate.render.streams import StreamBlock, stream_block
 from tidegate.render.texts import GlobalTexts
 from tidegate.render.upstreams import (
@@ -229,21 +229,33 @@ class Configuration:
     @property
     def common_snippet(self) -> tuple[Directive, ...]:
         """The lines of the location of requests that no host takes."""
-        return complete(self.settings.location_snippet, self._inherited)
+        return self._completed(self.settings.location_snippet)
 
     def _snippet_of(self, policy: Policy) -> tuple[Directive, ...]:
         """The lines of a policy's location: its own, then those that every location has."""
         common = self.settings.location_snippet if policy.common_snippet else ()
-        return complete((*policy.snippet, *common), self._inherited)
+        return self._completed((*policy.snippet, *common))
+
+    def _completed(self, directives: tuple[Directive, ...]) -> tuple[Directive, ...]:
+        """Lines of a location with what it would lose by them; what they say of the HSTS header takes our place."""
+        told = (Directive("add_header", ("Alt-Svc", "$tidegate_alt_svc", "always")),) if self.http3_port else ()
+        hidden = (f"{module}_hide_header" for module in MODULES.values()) if self.settings.hsts else ()
+        inherited = {name: (Directive(name, (HSTS,)),) for name in hidden}
+        if self.hsts and not tells(directives, HSTS):
+            told = (Directive("add_header", (HSTS, "$hsts", "always")), *told)
+        elif self.hsts:
+            directives = (*directives, Directive("add_header", ("X-Tidegate", "")))  # inherits nothing then
+        return complete(directives, {"add_header": told, **inherited} if told else inherited)
 
     @property
-    def _inherited(self) -> dict[str, tuple[Directive, ...]]:
-        told = (Directive("add_header", ("Alt-Svc", "$tidegate_alt_svc", "always")),) if self.http3_port else ()
-        if not self.settings.hsts:
-            return {"add_header": told} if told else {}
-        name = "Strict-Transport-Security"
-        hidden = {row: (Directive(row, (name,)),) for row in (f"{module}_hide_header" for module in MODULES.values())}
-        return {"add_header": (Directive("add_header", (name, "$hsts", "always")), *told), **hidden}
+    def hsts(self) -> str:
+        """The HSTS header of all answers over TLS; nothing where lines of the ConfigMap say what it is."""
+        names = {name.lower() for name, _ in self.settings.added_headers}
+        told = HSTS.lower() in names or tells(self.settings.http_snippet, HSTS)
+        return "" if told else self.settings.hsts
+
+    def adds_hsts(self, server: NativeServer) -> bool:
+        return bool(self.hsts) and not tells((*server.profile.snippet, *self.settings.server_snippet), HSTS)
 
     def question_snippet(self, question: QuestionLocation) -> tuple[Directive, ...]:
         """The lines of the location of a question."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -12,6 +13,8 @@ from tidegate.render.mirrors import copied_headers
 from tidegate.render.questions import ANSWER_VARIABLE, QuestionLocation, overridden
 from tidegate.render.quoting import quote_variables
 from tidegate.render.servers import NativeServer, client_headers
+
+HSTS: Final = "Strict-Transport-Security"
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ class Forwarding:
     @property
     def hidden_headers(self) -> list[str]:
         """Headers of backends that clients do not see; Strict-Transport-Security is our own where there is one."""
-        own = ["Strict-Transport-Security"] if self.settings.hsts else []
+        own = [HSTS] if self.settings.hsts else []
         return [*own, *self.settings.hidden_headers]
 
     def question_headers(self, question: QuestionLocation, server: NativeServer) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from tidegate.render.quoting import CONTROL, UnsafeValue
 STEP = "    "
 _BARE = re.compile(r"[A-Za-z0-9_./:@=+,$*^~-]+")
 _WRITTEN = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
+_HEADERS = frozenset(("add_header", "more_set_headers", "more_clear_headers"))
 _SPECIAL = re.compile(r'[\\"\n\t]')
 
 
@@ -33,6 +34,16 @@ def complete(directives: Iterable[Directive], inherited: Mapping[str, tuple[Dire
     ]
     names = {item.name for item in found}
     return (*found, *(row for name, rows in inherited.items() if name in names for row in rows))
+
+
+def tells(directives: Iterable[Directive], name: str) -> bool:
+    """Whether these lines say themselves what a header of every answer is."""
+    return any(
+        directive.name in _HEADERS
+        and not any(word.startswith("-") for word in directive.args)  # just some answers
+        and any(word.partition(":")[0].strip().lower() == name.lower() for word in directive.args)
+        for directive in directives
+    )
 
 
 def lines(directives: Iterable[Directive], depth: int) -> str:
