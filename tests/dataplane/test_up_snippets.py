@@ -96,6 +96,19 @@ def test_lines_that_say_what_the_hsts_header_is_take_its_place(up: Up) -> None:
     assert hsts(up, "other.test") == "max-age=8"
 
 
+def test_custom_headers_say_what_the_hsts_header_of_their_paths_is(up: Up) -> None:
+    up.apply("settings", configmap(global_allowed_response_headers="Strict-Transport-Security,X-More"))
+    up.apply(
+        "batch",
+        header_map("own", **{"Strict-Transport-Security": "max-age=5"}),
+        header_map("more", **{"X-More": "yes"}),
+        ingress("own", "own.test", custom_headers="default/own"),
+        ingress("more", "more.test", custom_headers="default/more"),
+    )
+    usual = "max-age=31536000; includeSubDomains"
+    assert [hsts(up, f"{host}.test") for host in ("own", "more", "plain")] == ["max-age=5", usual, usual]
+
+
 # -- configuration-snippet ---------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,9 @@ local contexts = require "tidegate.context"
 local cors = require "tidegate.cors"
 local external_auth = require "tidegate.external_auth"
 
+local lower = string.lower
 local ngx = ngx
+local HSTS = "strict-transport-security"
 
 local _M = {}
 
@@ -20,7 +22,11 @@ function _M.add()
   local headers = route.headers
   if headers then
     for index = 1, #headers do
-      ngx.header[headers[index][1]] = headers[index][2]
+      local name = headers[index][1]
+      ngx.header[name] = headers[index][2]
+      if #name == #HSTS and lower(name) == HSTS then
+        ngx.var.tidegate_hsts_told = "1" -- takes the place of the one for all
+      end
     end
   end
   if context.asking then

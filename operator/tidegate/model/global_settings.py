@@ -91,6 +91,7 @@ class Globals(msgspec.Struct, frozen=True, gc=False):
     proxy_headers_hash_max_size: int = 512
     proxy_headers_hash_bucket_size: int = 64
     hsts: str = "max-age=31536000; includeSubDomains"  # empty: the header of the backend passes
+    hsts_of_routes: bool = False  # whether headers of a route may take its place
     generate_request_id: bool = True
     add_original_uri: bool = False
     use_forwarded_headers: bool = False

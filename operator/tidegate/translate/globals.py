@@ -161,6 +161,8 @@ def translate_globals(
         proxy_headers_hash_max_size=get(cm.PROXY_HEADERS_HASH_MAX_SIZE),
         proxy_headers_hash_bucket_size=get(cm.PROXY_HEADERS_HASH_BUCKET_SIZE),
         hsts=_hsts(settings),
+        hsts_of_routes="strict-transport-security"
+        in {name.lower() for name in get(cm.GLOBAL_ALLOWED_RESPONSE_HEADERS)},
         generate_request_id=get(cm.GENERATE_REQUEST_ID),
         add_original_uri=get(cm.PROXY_ADD_ORIGINAL_URI_HEADER),
         use_forwarded_headers=get(cm.USE_FORWARDED_HEADERS),
