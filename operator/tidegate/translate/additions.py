@@ -11,9 +11,9 @@ from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
 from tidegate.settings.texts import CharClass
-from tidegate.translate.authentication import Denied
 from tidegate.translate.external_auth import FRAMING
 from tidegate.translate.reader import Reader
+from tidegate.translate.references import Denied, named_configmap
 
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]*")
 
@@ -48,15 +48,7 @@ def _headers(
     if reference is None:
         return ()
     field = ann.CUSTOM_HEADERS.name
-    if reference.namespace != namespace and not globals_.get(cm.ALLOW_CROSS_NAMESPACE_RESOURCES):
-        raise Denied(
-            field,
-            f"found a ConfigMap of namespace {reference.namespace!r}, allowed: {namespace!r} "
-            "(allow-cross-namespace-resources is off)",
-        )
-    configmap = reader.configmap(reference.namespace, reference.name)
-    if configmap is None:
-        raise Denied(field, f"there is no ConfigMap {reference}")
+    configmap = named_configmap(field, reference, namespace, globals_, reader)
     allowed = globals_.get(cm.GLOBAL_ALLOWED_RESPONSE_HEADERS)
     for name, value in configmap.data.items():
         if name not in allowed:

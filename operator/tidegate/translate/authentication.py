@@ -9,21 +9,13 @@ import msgspec
 
 from tidegate.model import BasicAuth, DigestAuth
 from tidegate.settings import annotations as ann
-from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
 from tidegate.translate.reader import Reader
+from tidegate.translate.references import Denied, foreign
 
 DIGEST_LINE = re.compile(r"[^:\x00-\x1f\x7f]+:[^\x00-\x1f\x7f]*:(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64})")
 """User, realm, and the hash (MD5 or SHA-256) of `user:realm:password`."""
 USER_LINE = re.compile(r"[^:\x00-\x1f\x7f]+:[^\x00-\x1f\x7f]*")
-
-
-class Denied(Exception):
-    """A security setting that cannot be carried out; `field` is the annotation's name."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 class Users(msgspec.Struct, frozen=True):
@@ -38,11 +30,8 @@ def _reference(settings: IngressSettings, globals_: GlobalSettings, namespace: s
     if reference is None:
         raise Denied("auth-secret", "auth-type asks for users, but no Secret is named")
     place = reference.namespace or namespace
-    if place != namespace and not globals_.get(cm.ALLOW_CROSS_NAMESPACE_RESOURCES):
-        raise Denied(
-            "auth-secret",
-            f"found a Secret of namespace {place!r}, allowed: {namespace!r} (allow-cross-namespace-resources is off)",
-        )
+    if fault := foreign("Secret", place, namespace, globals_):
+        raise Denied("auth-secret", fault)
     return place, reference.name
 
 

@@ -18,12 +18,12 @@ from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
 from tidegate.translate.acceptance import Hold, View
-from tidegate.translate.authentication import Denied
 from tidegate.translate.backends import BackendName
 from tidegate.translate.certificates import InvalidCertificate, parse_secret
 from tidegate.translate.expressions import UnsoundExpression, check_variables
 from tidegate.translate.pem import InvalidBundle, PemFile, authorities, pem_file
 from tidegate.translate.reader import Reader
+from tidegate.translate.references import Denied, named_secret
 
 OVER_TLS: Final[tuple[Protocol, ...]] = ("https", "auto", "grpcs")
 
@@ -44,16 +44,7 @@ class TLSSettings(NamedTuple):
 def _secret(settings: IngressSettings, globals_: GlobalSettings, namespace: str, reader: Reader) -> Secret:
     reference = settings.get(ann.PROXY_SSL_SECRET)
     assert reference is not None
-    if reference.namespace != namespace and not globals_.get(cm.ALLOW_CROSS_NAMESPACE_RESOURCES):
-        raise Denied(
-            ann.PROXY_SSL_SECRET.name,
-            f"found a Secret of namespace {reference.namespace!r}, allowed: {namespace!r} "
-            "(allow-cross-namespace-resources is off)",
-        )
-    secret = reader.secret(reference.namespace, reference.name)
-    if secret is None:
-        raise Denied(ann.PROXY_SSL_SECRET.name, f"there is no Secret {reference}")
-    return secret
+    return named_secret(ann.PROXY_SSL_SECRET.name, reference, namespace, globals_, reader)
 
 
 def tls_settings(

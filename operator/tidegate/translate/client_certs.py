@@ -13,10 +13,10 @@ from tidegate.findings import Finding, ObjectKey, Severity, brief
 from tidegate.model import CATCH_ALL, ClientRules, Directive, Verification, VerifyMode
 from tidegate.resources.model import Secret
 from tidegate.settings import annotations as ann
-from tidegate.settings import configmap as cm
 from tidegate.settings.setting import AnySetting
 from tidegate.translate.acceptance import Hold, View
 from tidegate.translate.pem import InvalidBundle, PemFile, authorities, revocations
+from tidegate.translate.references import foreign
 from tidegate.translate.routes import RouteContext, field_of
 
 CLOSED: Final = 403
@@ -80,11 +80,8 @@ def _secret(view: View, context: RouteContext) -> Secret:
     if reference is None or view.settings.denials & _GROUP:
         raise _Closed("its client certificate settings cannot be carried out")
     namespace = view.ingress.metadata.namespace
-    if reference.namespace != namespace and not context.globals.get(cm.ALLOW_CROSS_NAMESPACE_RESOURCES):
-        raise _Closed(
-            f"found a Secret of namespace {reference.namespace!r}, allowed: {namespace!r} "
-            "(allow-cross-namespace-resources is off)"
-        )
+    if fault := foreign("Secret", reference.namespace, namespace, context.globals):
+        raise _Closed(fault)
     secret = context.reader.secret(reference.namespace, reference.name)
     if secret is None:
         raise _Closed(f"there is no Secret {reference}")

@@ -15,11 +15,11 @@ from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
 from tidegate.settings.texts import CharClass, ObjectRef
 from tidegate.settings.types import has_control
-from tidegate.translate.authentication import Denied
 from tidegate.translate.backends import ExternalHost, is_host_name
 from tidegate.translate.expressions import UnsoundExpression, check_expression, expression_parts
 from tidegate.translate.globals import busy_buffers
 from tidegate.translate.reader import Reader
+from tidegate.translate.references import Denied, named_configmap
 
 FRAMING: Final = frozenset(
     {
@@ -191,15 +191,7 @@ def _headers(
     field = "auth-proxy-set-headers"
     if reference is None:
         return ()
-    if reference.namespace != namespace and not globals_.get(cm.ALLOW_CROSS_NAMESPACE_RESOURCES):
-        raise Denied(
-            field,
-            f"found a ConfigMap of namespace {reference.namespace!r}, allowed: {namespace!r} "
-            "(allow-cross-namespace-resources is off)",
-        )
-    configmap = reader.configmap(reference.namespace, reference.name)
-    if configmap is None:
-        raise Denied(field, f"there is no ConfigMap {reference}")
+    configmap = named_configmap(field, reference, namespace, globals_, reader)
     for name, value in configmap.data.items():
         if not name or not CharClass.WORD.matches(name) or name.lower() in FRAMING:
             raise Denied(

@@ -9,11 +9,10 @@ from tidegate.findings import brief
 from tidegate.model import FastCGI
 from tidegate.resources.model import ConfigMap
 from tidegate.settings import annotations as ann
-from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
-from tidegate.translate.authentication import Denied
 from tidegate.translate.expressions import UnsoundExpression, check_variables
 from tidegate.translate.reader import Reader
+from tidegate.translate.references import Denied, foreign
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _VALUE: Final = re.compile(r"[A-Za-z0-9_./${}-]*")
@@ -53,11 +52,8 @@ def fastcgi(settings: IngressSettings, globals_: GlobalSettings, namespace: str,
     if reference is None:
         return FastCGI(index)
     place = reference.namespace or namespace
-    if place != namespace and not globals_.get(cm.ALLOW_CROSS_NAMESPACE_RESOURCES):
-        raise Foreign(
-            f"found a ConfigMap of namespace {place!r}, allowed: {namespace!r} "
-            "(allow-cross-namespace-resources is off); it has no effect"
-        )
+    if fault := foreign("ConfigMap", place, namespace, globals_):
+        raise Foreign(f"{fault}; it has no effect")
     configmap = reader.configmap(place, reference.name)
     if configmap is None:
         raise Denied(ann.FASTCGI_PARAMS_CONFIGMAP.name, f"there is no ConfigMap {place}/{reference.name}")

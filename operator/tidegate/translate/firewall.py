@@ -15,9 +15,9 @@ from tidegate.settings import annotations as ann
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings, IngressSettings
 from tidegate.settings.setting import AnySetting
-from tidegate.translate.authentication import Denied
 from tidegate.translate.expressions import UnsoundExpression, check_variables
 from tidegate.translate.options import NginxFacts
+from tidegate.translate.references import Denied
 
 MODULE = "ngx_http_modsecurity_module.so"
 # Where the retired controller's image keeps its files; rules of users include them by these names.

@@ -30,7 +30,7 @@ from tidegate.translate import limits
 from tidegate.translate.acceptance import Hold, View
 from tidegate.translate.additions import Additions, additions_of
 from tidegate.translate.answers import answer_rewrites
-from tidegate.translate.authentication import Denied, Users
+from tidegate.translate.authentication import Users
 from tidegate.translate.backend_tls import TLSSettings
 from tidegate.translate.backends import BackendName, Target, hash_parts
 from tidegate.translate.canaries import CanaryBackend, rules_of
@@ -43,6 +43,7 @@ from tidegate.translate.mirror import Mirrored, NoMirror, mirrored
 from tidegate.translate.options import Options
 from tidegate.translate.pem import PemFile
 from tidegate.translate.reader import Reader
+from tidegate.translate.references import Denied
 from tidegate.translate.snippets import GROUP, with_snippets
 from tidegate.translate.tracing import trace_of
 from tidegate.translate.upstreams import UpstreamResult, upstream_of

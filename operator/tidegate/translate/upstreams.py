@@ -8,12 +8,12 @@ from tidegate.model import FastCGI, Protocol, Upstream
 from tidegate.settings import annotations as ann
 from tidegate.settings.resolve import GlobalSettings
 from tidegate.translate.acceptance import View
-from tidegate.translate.authentication import Denied
 from tidegate.translate.backend_tls import OVER_TLS, TLSSettings, tls_settings
 from tidegate.translate.backends import BackendName
 from tidegate.translate.fastcgi import Foreign, fastcgi
 from tidegate.translate.pem import PemFile
 from tidegate.translate.reader import Reader
+from tidegate.translate.references import Denied
 
 _PROTOCOLS: Final[dict[str, Protocol]] = {
     "HTTP": "http",
