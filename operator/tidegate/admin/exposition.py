@@ -8,7 +8,7 @@ import itertools
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -20,24 +20,14 @@ from tidegate.apply.dataplane import DataPlaneError, ZoneFill
 from tidegate.control import ControlPlane, constant_labels
 from tidegate.findings import ObjectKey
 from tidegate.report.certificate_metrics import CertificateSamples, Row
+from tidegate.report.gathered import Gathered
 from tidegate.report.looplag import LoopLag
 from tidegate.report.metrics import Rows
 from tidegate.report.states import State, ingress_states
 
 PREFIX = "nginx_ingress_controller_"
 
-
 Orphan = tuple[str, str, str]  # namespace, Ingress, what it lacks
-
-
-class _Collector:
-    """Samples that were gathered before; prometheus_client asks for them in a worker thread."""
-
-    def __init__(self, families: list[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterator[Metric]:
-        return iter(self._families)
 
 
 def _gauge(name: str, text: str, labels: dict[str, str], value: float) -> GaugeMetricFamily:
@@ -245,7 +235,7 @@ class Exposition:
     def _write(self, families: list[Metric], rows: Rows, certificates: tuple[Row, ...] | None) -> bytes:
         registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=registry)
-        registry.register(_Collector([*families, *self._control.request_metrics.collect(rows)]))
+        registry.register(Gathered([*families, *self._control.request_metrics.collect(rows)]))
         text = _with_counters(generate_latest(registry))
         if certificates is not None:
             text += self._certificates.text(certificates).encode()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from tidegate.model import CertificateInfo
+from tidegate.report.gathered import Gathered
 
 EXPIRY = "nginx_ingress_controller_ssl_expire_time_seconds"
 FACTS = "nginx_ingress_controller_ssl_certificate_info"
@@ -33,17 +34,9 @@ def _families(rows: Iterable[Row], controller_class: str) -> tuple[Metric, Metri
 def _lines(family: Metric) -> list[str]:
     """A family in the text format: what it is (two lines), and then a line for each sample."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(family))
+    registry.register(Gathered([family]))
     text: str = generate_latest(registry).decode()
     return [f"{line}\n" for line in text.split("\n")[:-1]]  # names may hold what else ends a line in Unicode
-
-
-class _Collector:
-    def __init__(self, family: Metric) -> None:
-        self._family = family
-
-    def collect(self) -> Iterator[Metric]:
-        yield self._family
 
 
 def _key(row: Row) -> _Key:
