@@ -14,7 +14,7 @@ from tidegate.settings.nginx_types import BufferPair, Duration, GoDuration, Work
 from tidegate.settings.registry import ANNOTATIONS, CONFIGMAP_KEYS
 from tidegate.settings.setting import AnySetting
 from tidegate.settings.texts import PairOrOff
-from tidegate.settings.types import OnOff, OptionalSize, Size
+from tidegate.settings.types import GoBool, Int, OnOff, OptionalSize, Size
 
 ANNOTATION: Final = "annotation"
 CONFIGMAP_KEY: Final = "ConfigMap key"
@@ -113,14 +113,28 @@ _COLUMNS: Final = ("Name", "Support", "Value", "Default", "If invalid", "Risk", 
 
 
 def to_markdown(table: Iterable[Row]) -> str:
-    """The rows as Markdown: a section for each kind, a table for each group."""
-    lines: list[str] = []
+    """The rows as Markdown: which blanks count, then a section for each kind, a table for each group."""
+    lines = [_blanks(), ""]
     for (kind, group), members in groupby(table, key=lambda row: (row.kind, row.group)):
         lines += [f"## {kind.capitalize() if kind == ANNOTATION else kind}s: {group}", ""]
         lines += [_line(_COLUMNS), _line("---" for _ in _COLUMNS)]
         lines += [_line(_cells(row)) for row in members]
         lines.append("")
     return "\n".join(lines)
+
+
+def _blanks() -> str:
+    exact = [
+        name for name, setting in ANNOTATIONS.items() if setting.exact and not isinstance(setting.type, GoBool | Int)
+    ]
+    return (
+        "Spaces before and after the value of an annotation are ignored, but not those of numbers, of true or false and"
+        f" of {', '.join(f'`{name}`' for name in exact)}: they count there, and mostly make the value invalid. Spaces,"
+        " tabs and line ends around the value of a ConfigMap key are ignored where it is a size, a time, on or off, or"
+        " words separated by spaces (between which any number of them counts as one space), and around lines of"
+        " configuration; they make numbers, true or false, single names and `one of` several words invalid. Elements of"
+        " comma separated lists may have spaces around them in either."
+    )
 
 
 def _cells(row: Row) -> tuple[str, ...]:

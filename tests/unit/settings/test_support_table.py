@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from tidegate.settings.reference import rows, to_markdown
 from tidegate.settings.registry import ANNOTATIONS, CONFIGMAP_KEYS
+from tidegate.settings.types import InvalidValue
 
 
 def test_there_is_a_row_for_each_name() -> None:
@@ -33,3 +35,13 @@ def test_the_table_is_sound_markdown() -> None:
 
 def test_the_table_does_not_depend_on_when_it_is_made() -> None:
     assert to_markdown(rows()) == to_markdown(rows())
+
+
+def test_the_page_says_once_around_which_annotations_spaces_are_not_ignored() -> None:
+    lead = to_markdown(rows()).partition("\n")[0]
+    named = {name for name in ANNOTATIONS if f"`{name}`" in lead}
+    for name, text in (("app-root", " /x"), ("rewrite-target", "/x "), ("permanent-redirect", " http://a.test")):
+        assert ANNOTATIONS[name].exact and name in named
+        with pytest.raises(InvalidValue):
+            ANNOTATIONS[name].type.parse(text)
+    assert all(ANNOTATIONS[name].exact for name in named)
