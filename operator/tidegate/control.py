@@ -282,8 +282,10 @@ class ControlPlane:
             streams,
             delta.passthrough,
         )
+        names = self.translator.dns_names()
         self._resolver.use_ipv6(not self.translator.settings.get(cm.DISABLE_IPV6_DNS))
-        self._resolver.want(self.translator.dns_names())
+        self._resolver.want(names)
+        self.store.keep_resolutions(names)
         self._fetch()
         if delta.globals_changed or first:
             self._validity.look_at_all()

@@ -5,7 +5,7 @@ Nothing is interpreted here. `apply` says which keys changed; the translator kno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import TypeVar
 
 from tidegate.findings import ObjectKey
@@ -83,8 +83,10 @@ class Store:
         for key in self._fetched.keys() - keys:
             del self._fetched[key]
 
-    def forget_resolution(self, name: str) -> None:
-        self._resolutions.pop(name, None)
+    def keep_resolutions(self, names: Set[str]) -> None:
+        """Forget what DNS said of other names: when one is wanted again, its address may be somebody else's."""
+        for name in self._resolutions.keys() - names:
+            del self._resolutions[name]
 
     def _index(self, key: ObjectKey, former: Resource | None, resource: Resource | None) -> None:
         if isinstance(former, EndpointSlice):
@@ -101,9 +103,6 @@ class Store:
     @property
     def ingresses(self) -> Mapping[ObjectKey, Ingress]:
         return self._ingresses
-
-    def ingress_classes(self) -> Iterator[IngressClass]:
-        return (item for item in self._resources.values() if isinstance(item, IngressClass))
 
     def ingress_class(self, name: str) -> IngressClass | None:
         return self._get(ObjectKey("IngressClass", "", name), IngressClass)

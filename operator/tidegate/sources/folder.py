@@ -62,9 +62,6 @@ class Folder:
     def files(self) -> Iterable[str]:
         return self._files.keys()
 
-    def knows(self, name: str) -> bool:
-        return name in self._files
-
     def has_objects(self, name: str) -> bool:
         return name in self._files and bool(self._files[name].entries)
 

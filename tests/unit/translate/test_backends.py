@@ -132,6 +132,16 @@ def test_an_external_name_is_resolved_and_changes_with_dns() -> None:
     assert (set(delta.backends), delta.hosts) == ({"n/app:80"}, {})
 
 
+def test_what_dns_said_of_a_name_is_forgotten_with_the_last_one_who_asks() -> None:
+    world = external("db.test")
+    world.store.resolve(Resolution("db.test", ("192.0.2.1",)))
+    world.store.keep_resolutions(world.translator.dns_names())
+    assert world.store.resolution("db.test") is not None
+    world.put(service())
+    world.store.keep_resolutions(world.translator.dns_names())
+    assert world.store.resolution("db.test") is None
+
+
 @pytest.mark.parametrize("name", ["localhost", "localhost.", "127.0.0.1", "::1", "127.9.9.9"])
 def test_an_external_name_for_this_machine_has_no_endpoints(name: str) -> None:
     world = external(name)
