@@ -50,7 +50,7 @@ def endpoint_rows(store: Store, backend: Backend) -> list[EndpointRow]:
         address: endpoint
         for _, endpoints in _groups(store, namespace, rest.rpartition(":")[0])
         for endpoint in endpoints
-        for address in endpoint.addresses[:1]
+        for address in endpoint.addresses
     }
     rows = []
     for item in backend.endpoints:
@@ -84,6 +84,6 @@ def count_endpoints(store: Store, namespace: str, name: str, port: str | None) -
     for ports, endpoints in _groups(store, namespace, name):
         if port is None or any(item.name in names or port in (str(item.port), item.name) for item in ports):
             for endpoint in endpoints:
-                for address in endpoint.addresses[:1]:
+                for address in endpoint.addresses:
                     addresses[address] = addresses.get(address, False) or endpoint.ready is not False
     return EndpointCount(name, namespace, service is not None, sum(addresses.values()), len(addresses))

@@ -100,7 +100,7 @@ def _of_ports(
         Endpoint(_bracketed(address), port)
         for endpoint in endpoints
         if endpoint.ready is not False
-        for address in endpoint.addresses[:1]
+        for address in endpoint.addresses
     ]
 
 

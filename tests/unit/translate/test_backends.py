@@ -52,6 +52,12 @@ def test_only_ready_endpoints_count_and_unknown_is_ready() -> None:
     assert [item.address for item in backend(World(ingress(), service(), listed)).endpoints] == ["10.0.0.1", "10.0.0.2"]
 
 
+def test_all_addresses_of_an_endpoint_count() -> None:
+    listed = slice_of(ApiEndpoint(("10.0.0.1", "10.0.0.2")), ApiEndpoint(("10.0.0.3", "10.0.0.1")))
+    addresses = [item.address for item in backend(World(ingress(), service(), listed)).endpoints]
+    assert addresses == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+
+
 def test_the_port_of_the_slice_with_the_name_of_the_service_port_counts() -> None:
     ports = (EndpointPort("other", 1), EndpointPort("web", 9), EndpointPort("web", 7, "UDP"))
     world = World(ingress(), service("app", WEB), slice_of(ApiEndpoint(("10.0.0.1",)), ports=ports))
