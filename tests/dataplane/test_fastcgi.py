@@ -30,7 +30,7 @@ OWN = policy(
         ),
     ),
 )
-INTERCEPTING = policy(upstream=FCGI, intercept=(502,))
+INTERCEPTING = policy(upstream=FCGI, intercept=(404, 502))
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,30 @@ def plane(nginx) -> Iterator[Plane]:
         yield one
 
 
+class Saying404:
+    """A writer that makes a 404 of the responder's 200."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+    def write(self, data: bytes) -> None:
+        self._writer.write(data.replace(b"Status: 200 OK", b"Status: 404 No"))
+
+
 @contextlib.contextmanager
-def responder(name: str = "php") -> Iterator[Endpoint]:
+def responder(name: str = "php", *, missing: bool = False) -> Iterator[Endpoint]:
     """A FastCGI responder in a thread."""
     loop = asyncio.new_event_loop()
+    handle = fastcgi_host(name, 0)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await handle(reader, Saying404(writer) if missing else writer)
 
     async def start() -> asyncio.Server:
-        return await asyncio.start_server(fastcgi_host(name, 0), "127.0.0.1", 0)
+        return await asyncio.start_server(answer, "127.0.0.1", 0)
 
     server = loop.run_until_complete(start())
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -138,9 +155,18 @@ def test_endpoint_that_refuses_is_passed_over(plane: Plane, name: Callable[[str]
         assert [plane.ask(name("a")).status for _ in range(6)] == [200] * 6
 
 
-def test_error_of_the_backend_is_answered_by_the_error_backend(plane: Plane, name: Callable[[str], str]) -> None:
+def test_error_of_nginx_is_answered_by_the_error_backend(plane: Plane, name: Callable[[str], str]) -> None:
     with refusing() as dead, Server("pages") as pages:
         plane.put(backend("ns/pages:80", pages))
         put(plane, name("a"), INTERCEPTING.digest, dead, error_backend="ns/pages:80", intercepts=True)
         answer = plane.ask(name("a"), "/x")
     assert (answer.seen.backend, answer.seen.header("X-Code")) == ("pages", "502")
+
+
+def test_error_of_the_responder_passes(plane: Plane, name: Callable[[str], str]) -> None:
+    """The retired controller never replaced what other protocols than HTTP say."""
+    with responder(missing=True) as endpoint, Server("pages") as pages:
+        plane.put(backend("ns/pages:80", pages))
+        put(plane, name("a"), INTERCEPTING.digest, endpoint, error_backend="ns/pages:80", intercepts=True)
+        answer = plane.ask(name("a"), "/x")
+    assert (answer.status, answer.json["proto"]) == (404, "FastCGI")
