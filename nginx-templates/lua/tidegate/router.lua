@@ -5,36 +5,30 @@
 -- then limits, checks and proxies.
 
 local affinity = require "tidegate.affinity"
-local backends = require "tidegate.backend"
+local body = require "tidegate.body"
 local calls = require "tidegate.calls"
 local canary = require "tidegate.canary"
 local clients = require "tidegate.clients"
 local contexts = require "tidegate.context"
 local cors = require "tidegate.cors"
 local ending = require "tidegate.ending"
-local expression = require "tidegate.expression"
-local external_auth = require "tidegate.external_auth"
-local mirror = require "tidegate.mirror"
-local networks = require "tidegate.networks"
-local peers = require "tidegate.peers"
 local redirects = require "tidegate.redirects"
 local rewriting = require "tidegate.rewriting"
 local store = require "tidegate.store"
 local tracing = require "tidegate.tracing"
+local variables = require "tidegate.variables"
 
 local sub, byte, gsub, match = string.sub, string.byte, string.gsub, string.match
-local tonumber = tonumber
 local ngx = ngx
 local variable = calls.variable
 local leave, leave_bare = ending.as, ending.bare
+local body_checked, body_location, set_log_variables = body.checked, body.location, variables.of_log
 local STAR, TILDE = byte("*"), byte("~")
 local STATUS_PAGE = "/nginx_status"
 
 local _M = {}
 
 local settings = {
-  body_limit = 0,
-  outer_body_limit = 0,
   log_variables = false,
   log_default_backend = false,
   default_location = false,
@@ -45,6 +39,8 @@ function _M.configure(given)
   for name, value in pairs(given) do
     settings[name] = value
   end
+  body.configure(given.body_limit, given.outer_body_limit)
+  variables.configure(given.users_folder, given.limit_by)
 end
 
 local function find_host(name)
@@ -106,79 +102,6 @@ local function choose_backend(context, route, backend)
     context.endpoint = affinity.recall(followed, backend, key, owner)
   end
   return backend
-end
-
-local function limit_key(route)
-  local address = peers.address()
-  if route.limit_exempt and networks.contains(route.limit_exempt, address) then
-    return ""
-  end
-  if not settings.limit_by then
-    return route.limit_scope .. address
-  end
-  local client = backends.key_of(settings.limit_by)
-  if client == "" then
-    return "" -- NGINX does not limit
-  end
-  return route.limit_scope .. (#client > 16 and ngx.md5_bin(client) or client)
-end
-
-local function set_policy_variables(context, route)
-  local var = ngx.var
-  if route.limit_scope then
-    var.tidegate_limit_key = limit_key(route)
-  end
-  if route.auth then
-    var.tidegate_realm = route.auth.realm
-    var.tidegate_users = settings.users_folder .. route.auth.users
-  end
-  if route.external then
-    external_auth.announce(context, route.external)
-  end
-  if route.mirror then
-    mirror.announce(route.mirror)
-  end
-  if route.upstream_host then
-    var.tidegate_upstream_host = expression.text(route.upstream_host)
-  end
-end
-
-local function set_log_variables(route, all)
-  local var, labels = ngx.var, route.labels
-  var.proxy_upstream_name = route.log_name or "upstream-default-backend"
-  if all then
-    var.namespace, var.ingress_name = labels.namespace or "", labels.ingress or ""
-    var.service_name, var.service_port = labels.service or "", labels.port or ""
-    var.location_path = labels.path or ""
-  end
-end
-
--- Whether a request without Content-Length may have a body. HTTP/2 and HTTP/3 do not say before it comes.
-local function may_have_body()
-  local encoding = variable("http_transfer_encoding")
-  if encoding then
-    return true
-  end
-  return variable("http2") ~= "" or variable("server_protocol") == "HTTP/3.0"
-end
-
--- The location in which the body is read, or nil for the outer one; false when the body is too large.
-local function body_location(route)
-  local location, limit = route.location, route.body_limit or settings.body_limit
-  if not location and settings.outer_body_limit == limit then
-    return nil -- NGINX has checked, and goes on counting
-  end
-  if limit > 0 then
-    local length = variable("content_length")
-    if length then
-      if tonumber(length) > limit then
-        return false
-      end
-    elseif not location and may_have_body() then
-      return "@tidegate_default" -- where NGINX counts
-    end
-  end
-  return location
 end
 
 local function proxy(context, route)
@@ -250,12 +173,8 @@ end
 
 -- Hands the request to the location of its policy, whose snippet comes first.
 local function run_snippet(context, route)
-  set_log_variables(route, true)
-  local host = context.host
-  if host and byte(host.name) == STAR then
-    ngx.var.subdomain = match(variable("host"), "^[^.]*")
-  end
-  set_policy_variables(context, route)
+  variables.of_snippet(context, route)
+  variables.of_policy(context, route)
   return ngx.exec(route.location)
 end
 
@@ -302,7 +221,7 @@ local function special(context, route, uri)
   if redirect_or_rewrite(context, route, uri) then
     return true
   end
-  set_policy_variables(context, route)
+  variables.of_policy(context, route)
   return false
 end
 
@@ -343,7 +262,7 @@ end
 local function simple(context, route)
   local rule = route.tls_redirect
   return route.plain and route.backend and not route.location
-    and (route.body_limit or settings.body_limit) == settings.outer_body_limit
+    and body_checked(route)
     and not (rule and redirects.wants_https(context, rule))
 end
 
