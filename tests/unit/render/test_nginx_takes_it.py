@@ -132,7 +132,11 @@ EVERY: list[dict[str, str]] = [
         "modsecurity-snippet": "SecRuleEngine On",
         "modsecurity-transaction-id": "$request_id",
     },
-    {"use-regex": "true", "configuration-snippet": "add_header X-First $1; if ($arg_x) { return 410; }"},
+    {
+        "use-regex": "true",
+        "configuration-snippet": "add_header X-First $1; if ($arg_x) { return 410; } error_page 404 /lost;",
+        "custom-http-errors": "404",
+    },
 ]
 EVERY_KEY = {
     "allow-snippet-annotations": "true",
