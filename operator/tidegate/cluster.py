@@ -47,6 +47,7 @@ class Reporter:
         self.control: ControlPlane | None = None
 
     def changed(self, record: ChangeRecord | None) -> None:
+        """Something has happened; `record` is None for a finding that came without a change. Called under the lock."""
         control = self.control
         if control is None or not control.ready.is_set():
             return

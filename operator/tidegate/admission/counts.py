@@ -16,6 +16,7 @@ class AdmissionCounts:
         self.size = 0
 
     def add(self, namespace: str, name: str, *, allowed: bool, duration: float, size: int) -> None:
+        """A review of `size` bytes that took `duration` seconds."""
         counts = self.checks.setdefault((namespace, name), [0, 0])
         counts[0 if allowed else 1] += 1
         self.checks.move_to_end((namespace, name))

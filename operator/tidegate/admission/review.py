@@ -27,6 +27,8 @@ class _Group(msgspec.Struct):
 
 
 class Request(msgspec.Struct, rename="camel"):
+    """What the API server asks about; `object` is None for a deletion."""
+
     uid: str
     kind: _Group
     resource: _Group
@@ -41,7 +43,7 @@ class _Review(msgspec.Struct, rename="camel"):
 
 
 def read_review(body: bytes) -> Request:
-    """Raises ReviewError: 400 for what cannot be read, 500 for what is not about an Ingress."""
+    """The request of a body. Raises ReviewError: 400 for what cannot be read, 500 for what is not about an Ingress."""
     try:
         review = msgspec.json.decode(body, type=_Review)
     except (msgspec.DecodeError, RecursionError) as error:

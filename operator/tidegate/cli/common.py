@@ -255,6 +255,7 @@ def options_from(
     tcp_services: str = "",
     udp_services: str = "",
 ) -> Options:
+    """Options from the texts of flags, objects as `NS/NAME`; ends with a usage error for what is none."""
     return Options(
         ingress_class=ingress_class,
         controller_class=controller_class,

@@ -32,7 +32,10 @@ MERGE = "application/merge-patch+json"
 
 
 class ApiError(Exception):
-    """What the API server refused; `status` is the HTTP status, 0 when there was no answer."""
+    """What the API server refused; `status` is the HTTP status, 0 when there was no answer.
+
+    `retry_after` are the seconds to wait that the server asks for, 0 where it does not.
+    """
 
     def __init__(self, status: int, message: str, retry_after: float = 0) -> None:
         super().__init__(message)
@@ -41,11 +44,11 @@ class ApiError(Exception):
 
 
 class NotFoundError(ApiError):
-    pass
+    """There is no such object or kind (404)."""
 
 
 class ForbiddenError(ApiError):
-    pass
+    """The service account may not do that (403)."""
 
 
 class ConflictError(ApiError):

@@ -21,6 +21,8 @@ log = logging.getLogger("tidegate")
 
 
 class Role(Enum):
+    """What a replica is among the others."""
+
     LEADER = "leader"
     FOLLOWER = "follower"  # somebody else leads
     UNKNOWN = "unknown"  # nobody is known to lead

@@ -15,6 +15,8 @@ class SessionCookie(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True, order=True, gc=False):
+    """Where NGINX connects to: an IPv4 address, an IPv6 one in brackets, or `unix:` with a path and port 0."""
+
     address: str
     port: int
 

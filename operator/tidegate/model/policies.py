@@ -26,6 +26,8 @@ def listens_of(lines: Iterable[Directive]) -> Iterator[str]:
 
 
 class RateLimit(msgspec.Struct, frozen=True, order=True, gc=False):
+    """`rate` requests in a second or minute, and `burst` more at once."""
+
     rate: int
     unit: Literal["s", "m"]
     burst: int

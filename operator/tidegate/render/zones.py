@@ -10,6 +10,8 @@ from tidegate.model import Policy, RateLimit
 
 @dataclass(frozen=True)
 class Zone:
+    """Shared memory for the counters of a limit; without `rate` it counts connections."""
+
     name: str
     megabytes: int
     rate: int = 0
@@ -18,6 +20,8 @@ class Zone:
 
 @dataclass(frozen=True)
 class RateUse:
+    """A rate limit of a location: the zone that counts, and how many requests may come at once beside the rate."""
+
     zone: str
     burst: int
 

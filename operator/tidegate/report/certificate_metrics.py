@@ -53,6 +53,7 @@ class CertificateSamples:
         self._heads = tuple("".join(_lines(family)) for family in _families((), controller_class))
 
     def text(self, rows: Sequence[Row]) -> str:
+        """Both metrics in the text format, with their heads."""
         keys = [_key(row) for row in rows]
         new = [row for row, key in zip(rows, keys, strict=True) if key not in self._written]
         expiry, facts = (_lines(family)[2:] for family in _families(new, self._class))

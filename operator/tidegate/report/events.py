@@ -33,6 +33,7 @@ class KeptEvents:
         self._rows: OrderedDict[Note, EventRow] = OrderedDict()
 
     def note(self, *notes: Note) -> None:
+        """These happened now."""
         now = time.time()
         for note in notes:
             former = self._rows.pop(note, None)

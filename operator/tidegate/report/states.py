@@ -13,12 +13,16 @@ from tidegate.translate.engine import Translator
 
 
 class State(StrEnum):
+    """What became of an Ingress; see `state_of`."""
+
     APPLIED = "applied"
     DEGRADED = "degraded"
     REJECTED = "rejected"
 
 
 class FindingRow(msgspec.Struct, frozen=True):
+    """A finding about an Ingress that is known."""
+
     severity: Severity
     reason: str
     field: str

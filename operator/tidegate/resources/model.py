@@ -46,6 +46,8 @@ class IngressRule(msgspec.Struct, frozen=True, gc=False):
 
 
 class IngressTLS(msgspec.Struct, frozen=True, gc=False):
+    """An entry of `spec.tls`; `secret_name` is empty where it names none."""
+
     hosts: tuple[str, ...]
     secret_name: str
 
@@ -102,6 +104,8 @@ class Service(msgspec.Struct, frozen=True, gc=False):
 
 
 class EndpointPort(msgspec.Struct, frozen=True, gc=False):
+    """A port of a slice or subset; `name` is that of the Service's port, `port` is None where a slice has no number."""
+
     name: str
     port: int | None
     protocol: str = "TCP"
@@ -121,7 +125,7 @@ class Endpoint(msgspec.Struct, frozen=True, gc=False):
 
 
 class EndpointSlice(msgspec.Struct, frozen=True, gc=False):
-    """`service` is the label `kubernetes.io/service-name`; `ports` is None when the slice lists none."""
+    """`service` is the label `kubernetes.io/service-name`; `ports` is empty when the slice lists none."""
 
     metadata: Metadata
     service: str
@@ -135,6 +139,8 @@ class EndpointSlice(msgspec.Struct, frozen=True, gc=False):
 
 
 class EndpointSubset(msgspec.Struct, frozen=True, gc=False):
+    """Addresses of an Endpoints object that share their ports."""
+
     ports: tuple[EndpointPort, ...]
     endpoints: tuple[Endpoint, ...]  # notReadyAddresses come with ready=False
 

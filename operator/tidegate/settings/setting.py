@@ -63,6 +63,8 @@ class Becomes(StrEnum):
 
 
 class Support(StrEnum):
+    """Whether the program carries a setting out."""
+
     SUPPORTED = "supported"
     NOT_YET = "not yet supported"
     DEAD = "accepted and ignored"  # has no effect in the retired controller either
@@ -123,6 +125,8 @@ class Setting(Generic[T]):
 
 
 class OriginKind(StrEnum):
+    """What a value comes from."""
+
     DEFAULT = "default"
     CONFIGMAP = "configmap"
     ANNOTATION = "annotation"

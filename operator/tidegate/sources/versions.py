@@ -15,6 +15,8 @@ GRAVES = 20_000  # deleted objects that are remembered
 
 
 class Versions:
+    """See the module. Of deleted objects the last `GRAVES` are remembered."""
+
     def __init__(self) -> None:
         self._seen: dict[ObjectKey, int] = {}
         self._gone: OrderedDict[ObjectKey, int] = OrderedDict()

@@ -19,6 +19,8 @@ _PRINTABLE: Final = re.compile(r"[\x20-\x7e]*")
 
 
 class Additions(NamedTuple):
+    """Headers for other origins, and those of a ConfigMap."""
+
     cors: Cors | None
     headers: tuple[tuple[str, str], ...]
 

@@ -39,6 +39,7 @@ class Defaults:
         self.findings: tuple[Finding, ...] = ()
 
     def update(self, store: Store, settings: GlobalSettings) -> None:
+        """Look again at both; what is missing becomes a finding."""
         found: list[Finding | None] = []
         if self._options.default_backend is not None:
             found.append(self._update_backend(store, self._options.default_backend))

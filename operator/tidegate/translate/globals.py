@@ -102,6 +102,7 @@ def stream_settings(settings: GlobalSettings, options: Options) -> StreamSetting
 
 
 def tuning(settings: GlobalSettings) -> Tuning:
+    """What worker processes get, and the sizes of hash tables, as the ConfigMap asks for them."""
     get = settings.get
     return Tuning(
         cpu_affinity=get(cm.WORKER_CPU_AFFINITY),

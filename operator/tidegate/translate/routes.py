@@ -65,6 +65,8 @@ class Location(NamedTuple):
 
 
 class RouteResult(NamedTuple):
+    """A route, and what it needs besides."""
+
     route: Route
     policy: Policy | None  # None: the default one
     backends: tuple[Target, ...]
@@ -255,6 +257,7 @@ def _policy(
 
 
 def labels_of(location: Location) -> Labels:
+    """What logs and metrics call the route."""
     meta = location.view.ingress.metadata
     backend = location.backend
     return Labels(
