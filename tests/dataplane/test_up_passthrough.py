@@ -87,6 +87,14 @@ def test_each_name_on_the_port_is_treated_as_its_ingress_says(start: Start, secu
     assert who_answers(up, HOSTS["ended"]) == "plain"
 
 
+def test_plain_requests_of_a_host_whose_tls_is_passed_through_reach_its_backend_over_tls(
+    start: Start, secure: Server, plain: Server
+) -> None:
+    other = ingress("other", HOSTS["through"], "/plain", backend="plain")
+    up = start(service("secure", secure.port), service("plain", plain.port), passed(), other)
+    assert (up.backend_of(HOSTS["through"]), up.backend_of(HOSTS["through"], "/plain")) == ("secure", "plain")
+
+
 def test_who_the_client_is_stays_known_and_guards_see_it(start: Start, secure: Server, plain: Server) -> None:
     guarded = ingress("e", HOSTS["ended"], backend="plain", whitelist_source_range="127.0.0.6/32")
     up = start(service("secure", secure.port), service("plain", plain.port), passed(), guarded)

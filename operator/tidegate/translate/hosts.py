@@ -24,7 +24,7 @@ from tidegate.translate.backend_tls import tls_of_host
 from tidegate.translate.backends import BackendName, Target, name_of
 from tidegate.translate.canaries import CanaryBackend, beyond_the_whole
 from tidegate.translate.host_certificates import HostCertificates, find_certificates
-from tidegate.translate.passthrough import passthrough_of
+from tidegate.translate.passthrough import backend_of_passthrough, passthrough_of
 from tidegate.translate.pem import PemFile
 from tidegate.translate.profiles import OwnServer, own_server
 from tidegate.translate.routes import (
@@ -277,7 +277,10 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
     canaries = _canaries(name, [view for view in views if view.canary], locations)
     patterns = any(_needs_patterns(location) for location in locations.values())
     ordered = sorted(locations.values(), key=_by_length)
-    context = context._replace(tls=tls_of_host(ordinary, context.globals, context.reader))
+    root = next((locations[key] for key in (ROOT, EXACT_ROOT) if key in locations and locations[key].backend), None)
+    context = context._replace(
+        tls=tls_of_host(ordinary, context.globals, context.reader), passed=backend_of_passthrough(ordinary, root)
+    )
     results = [
         result
         for location in ordered
@@ -309,7 +312,6 @@ def translate_host(name: str, views: list[View], context: RouteContext) -> HostR
         client=own.clients.rules,
     )
     claims, more = _claims(name, ordinary, shown, own, context)
-    root = next((locations[key] for key in (ROOT, EXACT_ROOT) if key in locations and locations[key].backend), None)
     passthrough, ordinary_tls = passthrough_of(name, ordinary, root, context)
     findings += [*more, *own.findings, *ordinary_tls]
     return HostResult(

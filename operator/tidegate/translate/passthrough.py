@@ -48,6 +48,15 @@ def passthrough_of(
     return root.backend, []
 
 
+def backend_of_passthrough(views: list[View], root: Location | None) -> BackendName | None:
+    """The backend that expects TLS, as its host asks to pass it through: what ends here reaches it over TLS, too."""
+    view = next((view for view in views if view.hold is Hold.NONE and _says(view)), None)
+    if view is None or root is None or root.view.hold is not Hold.NONE:
+        return None
+    own = root.view.ingress.metadata.namespace == view.ingress.metadata.namespace
+    return root.backend if own and view.settings.get(ann.SSL_PASSTHROUGH) else None
+
+
 def _says(view: View) -> bool:
     return view.settings.value(ann.SSL_PASSTHROUGH).origin.kind is OriginKind.ANNOTATION
 

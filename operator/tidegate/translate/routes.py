@@ -88,6 +88,7 @@ class RouteContext(NamedTuple):
     refused: Mapping[Verification, str] = {}
     tls: TLSSettings | Denied | None = None
     host: str = ""  # the name of the host that is translated
+    passed: BackendName | None = None  # the backend that its TLS is to be passed through to
 
 
 def scope_of(view: View) -> str:
@@ -295,7 +296,14 @@ def build_route(
         return held_route(location, match)
     namespace = view.ingress.metadata.namespace
     try:
-        upstream = upstream_of(view, location.backend, context.tls, context.globals, context.reader)
+        upstream = upstream_of(
+            view,
+            location.backend,
+            context.tls,
+            context.globals,
+            context.reader,
+            over_tls=location.backend == context.passed,
+        )
         place = Place(context.host, location.path, namespace, scope_of(view))
         guards = guards_of(settings, context.globals, place, context.reader)
         additions = additions_of(settings, context.globals, namespace, context.reader)

@@ -46,11 +46,13 @@ def upstream_of(
     inherited: TLSSettings | Denied | None,
     globals_: GlobalSettings,
     reader: Reader,
+    *,
+    over_tls: bool = False,
 ) -> UpstreamResult:
     """How to speak to a backend; to the default backend, which None stands for, always plain HTTP.
 
-    `inherited` is what the host says about TLS to backends. Raises Denied when what is asked for cannot be had, and
-    Refused when it must not be tried.
+    HTTP is HTTPS where it is known that the backend wants it (`over_tls`). `inherited` is what the host says about TLS
+    to backends. Raises Denied when what is asked for cannot be had, and Refused when it must not be tried.
     """
     namespace = view.ingress.metadata.namespace
     own = tls_settings(view.settings, globals_, namespace, reader)
@@ -62,6 +64,8 @@ def upstream_of(
     if backend is None:
         return UpstreamResult(Upstream(), without_effect=complaints)
     protocol = _PROTOCOLS[view.settings.get(ann.BACKEND_PROTOCOL)]
+    if over_tls and protocol in ("http", "auto"):
+        protocol = "https"
     if protocol == "fcgi":
         return UpstreamResult(Upstream(protocol), fastcgi=told, without_effect=complaints)
     if protocol not in OVER_TLS:
