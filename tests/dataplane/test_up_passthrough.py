@@ -148,6 +148,7 @@ def test_hosts_and_endpoints_change_without_reload_and_open_sessions_go_on(
         service("secure", secure.port),
         service("plain", plain.port),
         ingress("through", HOSTS["through"], backend="plain"),
+        ingress("https", "https.test", backend="secure", backend_protocol="HTTPS"),  # the first one is a reload
     )
     before = up.status()["reloads"]
     with connect(up, HOSTS["through"]) as ended:
@@ -200,9 +201,11 @@ def test_sessions_outlive_a_reload_and_the_control_plane(start: Start, secure: S
         assert through.ask(HOSTS["through"]).seen.backend == "secure"
 
 
-def test_without_the_flag_the_annotation_is_reported(nginx: Nginx, plain: Server) -> None:
+def test_without_the_flag_the_annotation_is_reported_and_the_backend_asked_over_tls(
+    nginx: Nginx, secure: Server
+) -> None:
     with Up(binary=nginx.binary) as up:
-        up.start(service("plain", plain.port), passed(backend="plain"))
-        assert who_answers(up, HOSTS["through"]) == "plain"
+        up.start(service("secure", secure.port), passed())
+        assert who_answers(up, HOSTS["through"]) == "secure"
         told = up.ingress("through")["findings"]
         assert ["--enable-ssl-passthrough" in row["message"] for row in told] == [True]
