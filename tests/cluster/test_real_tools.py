@@ -6,68 +6,28 @@ There are no nodes, so workloads.py says that pods run. `scripts/tool-programs.s
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import bcrypt
 import driven
 import pytest
-from apiserver import PROJECT, ApiServer, Manifest, until
+from apiserver import ApiServer, Manifest
 from driven import ask, endpoints, ingress, meta, path, service, share
+from realtools import define_kinds, program, running
 from steadyload import Load
 from toolworld import Cluster, toolworld
 from up import free_ports
 from workloads import Workloads, template
 
-PLACE = PROJECT / ".cache" / "tools"
-PATIENCE = 150.0  # Flagger looks every ten seconds
 PREFIX = "nginx.ingress.kubernetes.io/"
-Wait = Callable[[Callable[[], Any]], Any]
 
 
 @pytest.fixture(scope="module")
 def world(cluster: ApiServer) -> Iterator[Cluster]:
     with toolworld(cluster, "tidegate-real-tools") as one:
         yield one
-
-
-def program(name: str) -> str:
-    found, missing = PLACE / "bin" / name, f"{name} is missing: run scripts/tool-programs.sh"
-    if not found.exists() and not os.environ.get("CI"):
-        pytest.skip(missing)
-    assert found.exists(), missing
-    return str(found)
-
-
-def define_kinds(world: Cluster, tool: str) -> None:
-    """The custom resource definitions that a tool brings."""
-    world.api.kubectl("apply", "--server-side", "-f", str(PLACE / "crds" / tool))
-    world.api.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-
-
-@contextmanager
-def running(folder: Path, *words: str) -> Iterator[Wait]:
-    """A program, and how to wait for what it does: what it said is told if that does not come about."""
-    log = folder / "log"
-    with log.open("w") as file, subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file) as process:
-
-        def so(what: Callable[[], Any]) -> Any:
-            assert process.poll() is None, "the program has ended"
-            return what()
-
-        try:
-            yield lambda what: until(lambda: so(what), PATIENCE)
-            so(bool)
-        except AssertionError as error:
-            error.add_note(log.read_text()[-4000:])
-            raise
-        finally:
-            process.kill()
 
 
 def weight_of(world: Cluster, name: str) -> str:

@@ -97,8 +97,11 @@ class Challenge:
         self.world.remove(self.pod, self.service, self.slice, self.ingress)
 
 
-def guarded(world: World, host: str, text: str = "/(.*)", **more: str) -> Manifest:
-    """An application with what could stand in the way of a challenge."""
+WANTS = {"cert-manager.io/cluster-issuer": "letsencrypt"}
+
+
+def guarded(world: World, host: str, text: str = "/(.*)", *, wants: dict[str, str] = WANTS, **more: str) -> Manifest:
+    """An application with what could stand in the way of a challenge; `wants` is what it says to cert-manager."""
     name = host.partition(".")[0]
     app = ingress(
         name,
@@ -110,7 +113,7 @@ def guarded(world: World, host: str, text: str = "/(.*)", **more: str) -> Manife
         auth_secret=f"{name}-users",
         **more,
     )
-    app["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] = "letsencrypt"
+    app["metadata"]["annotations"] |= wants
     users = secret(f"{name}-users", auth="user:{PLAIN}secret\n")
     world.put(users, service(name), endpoints(name, world.server(name)), app)
     return app
@@ -148,9 +151,7 @@ def _tls_secret(host: str, chain: str, key: str) -> Manifest:
 def challenge_in_place(world: World) -> Figures:
     """`acme.cert-manager.io/http01-edit-in-place`: the path comes first in the application's own Ingress, then goes."""
     host = "acme-in-place.test"
-    app = guarded(world, host, "/")
-    app["metadata"]["annotations"]["acme.cert-manager.io/http01-edit-in-place"] = "true"
-    world.put(app)
+    app = guarded(world, host, "/", wants=WANTS | {"acme.cert-manager.io/http01-edit-in-place": "true"})
     eventually(lambda: ask(world, host).status == 308)
     one = Challenge(world, host, True, "Exact")
     edited = copy.deepcopy(app)
