@@ -128,6 +128,27 @@ def inside(pod: Manifest, container: str, script: str) -> str:
     return kubectl("-n", NAMESPACE, "exec", pod["metadata"]["name"], "-c", container, "--", "sh", "-c", script)
 
 
+LISTENING = """
+/opt/tidegate/bin/python - <<'END'
+import contextlib, glob, os
+held, ports = set(), set()
+for path in glob.glob("/proc/[0-9]*/fd/*"):
+    with contextlib.suppress(OSError):
+        held.add(os.readlink(path))
+for table in glob.glob("/proc/net/tcp*"):
+    for words in map(str.split, open(table)):
+        if words[3] == "0A" and f"socket:[{words[9]}]" in held:
+            ports.add(int(words[1].rpartition(":")[2], 16))
+print(*sorted(ports))
+END
+"""
+
+
+def listening(pod: Manifest, container: str) -> set[int]:
+    """The TCP ports at which the processes of a container listen: those of a pod share a network, but no processes."""
+    return {int(port) for port in inside(pod, container, LISTENING).split()}
+
+
 def admin(pod: Manifest, path: str) -> Any:
     """What a pod's admin port answers, asked inside the pod."""
     program = (

@@ -30,6 +30,7 @@ from cluster import (
     inside,
     is_ready,
     kubectl,
+    listening,
     load,
     objects,
     pods,
@@ -74,6 +75,18 @@ def test_the_webhook_refuses_what_the_program_would(outside: Outside) -> None:
         return "denied the request" in said and f"{SHOP}/shop" in said
 
     eventually(refused, "the webhook names a conflict of host and path")
+
+
+def test_each_container_listens_at_its_own_ports_and_no_others(outside: Outside) -> None:
+    for pod in ready_pods(2):
+        eventually(
+            lambda pod=pod: listening(pod, "operator") == {10254, 8443},
+            lambda pod=pod: f"operator: {listening(pod, 'operator')}",
+        )
+        eventually(
+            lambda pod=pod: listening(pod, "nginx") == {80, 443, 10255},  # the last one is the agent's, for the kubelet
+            lambda pod=pod: f"nginx: {listening(pod, 'nginx')}",
+        )
 
 
 def test_changes_are_in_force_on_every_pod(outside: Outside) -> None:
