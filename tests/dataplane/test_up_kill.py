@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from dataplane import Reply, Request, Server, echo, until
@@ -14,12 +16,23 @@ from tidegate.agent.orphans import is_alive
 from up import Up, free_ports, ingress, running, service, tidegate
 
 HOST = "shop.test"
+FURTHER = ("fd74:6964::1/128", "dev", "lo")
 
 
 @pytest.fixture
 def up() -> Iterator[Up]:
     with running(manifests=lambda port: [ingress("shop", HOST)]) as (one, _):
         yield one
+
+
+@contextmanager
+def further_address() -> Iterator[None]:
+    """An address that this machine did not have before, as each container that starts brings one."""
+    subprocess.run(["ip", "addr", "add", *FURTHER], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["ip", "addr", "del", *FURTHER], check=True)
 
 
 def test_a_killed_worker_is_replaced_and_costs_at_most_what_it_held(up: Up) -> None:
@@ -99,6 +112,19 @@ def test_a_restarted_control_plane_takes_over_without_a_reload_or_a_failed_reque
         assert (up.worker_pids(), up.agent()) == (workers, agent)
     assert not load.failures
     assert up.backend_of("policy.test") == "echo"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives this machine an address")
+def test_addresses_that_come_to_the_machine_are_no_reason_to_reload_for_the_next_control_plane(up: Up) -> None:
+    workers = up.worker_pids()
+    up.kill()
+    with further_address():
+        up.spawn()
+        up.wait_ready()
+        assert up.status()["reloads"] == 0
+        assert up.worker_pids() == workers
+        up.apply("policy", ingress("policy", "policy.test", limit_rps="50"))
+        assert up.backend_of("policy.test") == "echo"
 
 
 def test_what_changed_while_the_control_plane_was_dead_is_applied_on_its_return(up: Up) -> None:

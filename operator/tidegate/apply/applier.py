@@ -376,6 +376,7 @@ class Applier:
             servers,
             tuple(sorted(listeners)),
             self._sessions(servers),
+            self._own.networks if self._own else (),
         )
         if self.loader.loaded is not None:
             await self._pusher.offer(self._unfit(content))

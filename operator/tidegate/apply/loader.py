@@ -172,7 +172,7 @@ class Loader:
                 generation,
                 content.globals,
                 content.policies,
-                self._runtime,
+                self._runtime.with_own_networks(content.own_networks),
                 content.capacity,
                 content.users,
                 content.servers,

@@ -18,7 +18,8 @@ from tidegate.render.runtime import Capacity
 class Content(msgspec.Struct, frozen=True, dict=True):
     """Everything that a configuration is rendered from, but for where it runs. `users`: routes by policy.
 
-    Clients resume TLS sessions only within one number of `sessions`.
+    Clients resume TLS sessions only within one number of `sessions`. `own_networks`: the addresses of this machine or
+    pod when it was made; those that come later, with other pods of the node, are no reason to load anything.
     """
 
     globals: Globals
@@ -28,6 +29,7 @@ class Content(msgspec.Struct, frozen=True, dict=True):
     servers: dict[str, Server] = {}
     listeners: tuple[Listener, ...] = ()
     sessions: int = 0
+    own_networks: tuple[str, ...] = ()
 
     @cached_property
     def _places(self) -> dict[str, str]:

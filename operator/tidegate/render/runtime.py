@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -65,6 +65,10 @@ class Runtime:
     stream_port: int = 10247  # UDP, on a loopback address of the run directory's own
     own: OwnPorts | None = None
     health_path: str = HEALTH_PATH  # what begins with it is answered 200 on the catch-all host
+
+    def with_own_networks(self, networks: tuple[str, ...]) -> Runtime:
+        """The same with these addresses as its own; as it is where none are told or it has no ports to itself."""
+        return self if self.own is None or not networks else replace(self, own=OwnPorts(networks, self.own.ports))
 
     @property
     def worker_place(self) -> str:
