@@ -27,9 +27,8 @@ def passthrough_of(
     The oldest Ingress that says anything about it decides. It has to be of the namespace that `/` belongs to: nobody
     switches encryption off for others.
     """
-    accepted = [view for view in views if view.hold is Hold.NONE]
-    view = next((view for view in accepted if _says(view)), None)
-    if view is None or not view.settings.get(ann.SSL_PASSTHROUGH):
+    view = _asking(views)
+    if view is None:
         return None, []
 
     def ordinary(why: str) -> tuple[None, list[Finding]]:
@@ -41,20 +40,29 @@ def passthrough_of(
         return ordinary(f"this needs {FLAG}")
     if name == CATCH_ALL or name.startswith("*."):
         return ordinary("only a host with a full name can be told by its SNI")
-    if root is None or root.backend is None or root.view.hold is not Hold.NONE:
-        return ordinary("the path / has no backend of its own")
-    if root.view.ingress.metadata.namespace != view.ingress.metadata.namespace:
-        return ordinary(f"the path / belongs to namespace {root.view.ingress.metadata.namespace!r}")
-    return root.backend, []
+    backend, fault = _backend_of_root(view, root)
+    return (backend, []) if backend is not None else ordinary(fault)
 
 
 def backend_of_passthrough(views: list[View], root: Location | None) -> BackendName | None:
     """The backend that expects TLS, as its host asks to pass it through: what ends here reaches it over TLS, too."""
+    view = _asking(views)
+    return _backend_of_root(view, root)[0] if view is not None else None
+
+
+def _asking(views: list[View]) -> View | None:
+    """The Ingress that asks to pass a host through: the oldest one that says anything about it, if it does ask."""
     view = next((view for view in views if view.hold is Hold.NONE and _says(view)), None)
-    if view is None or root is None or root.view.hold is not Hold.NONE:
-        return None
-    own = root.view.ingress.metadata.namespace == view.ingress.metadata.namespace
-    return root.backend if own and view.settings.get(ann.SSL_PASSTHROUGH) else None
+    return view if view is not None and view.settings.get(ann.SSL_PASSTHROUGH) else None
+
+
+def _backend_of_root(view: View, root: Location | None) -> tuple[BackendName | None, str]:
+    """The backend of `/` that an Ingress may say this about; else None, and why."""
+    if root is None or root.backend is None or root.view.hold is not Hold.NONE:
+        return None, "the path / has no backend of its own"
+    if root.view.ingress.metadata.namespace != view.ingress.metadata.namespace:
+        return None, f"the path / belongs to namespace {root.view.ingress.metadata.namespace!r}"
+    return root.backend, ""
 
 
 def _says(view: View) -> bool:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from tidegate.resources.model import ConfigMap, Secret
 from tidegate.settings import configmap as cm
 from tidegate.settings.resolve import GlobalSettings
 from tidegate.settings.texts import ObjectRef
 from tidegate.translate.reader import Reader
+
+T = TypeVar("T", Secret, ConfigMap)
 
 
 class Denied(Exception):
@@ -24,23 +29,30 @@ def foreign(kind: str, place: str, namespace: str, globals_: GlobalSettings) -> 
     return f"found a {kind} of namespace {place!r}, allowed: {namespace!r} (allow-cross-namespace-resources is off)"
 
 
+def _named(
+    field: str,
+    kind: str,
+    reference: ObjectRef,
+    namespace: str,
+    globals_: GlobalSettings,
+    find: Callable[[str, str], T | None],
+) -> T:
+    """The object that an annotation names. Raises Denied where it may not be named or is not there."""
+    if fault := foreign(kind, reference.namespace, namespace, globals_):
+        raise Denied(field, fault)
+    found = find(reference.namespace, reference.name)
+    if found is None:
+        raise Denied(field, f"there is no {kind} {reference}")
+    return found
+
+
 def named_secret(field: str, reference: ObjectRef, namespace: str, globals_: GlobalSettings, reader: Reader) -> Secret:
     """The Secret that an annotation names. Raises Denied where it may not be named or is not there."""
-    if fault := foreign("Secret", reference.namespace, namespace, globals_):
-        raise Denied(field, fault)
-    secret = reader.secret(reference.namespace, reference.name)
-    if secret is None:
-        raise Denied(field, f"there is no Secret {reference}")
-    return secret
+    return _named(field, "Secret", reference, namespace, globals_, reader.secret)
 
 
 def named_configmap(
     field: str, reference: ObjectRef, namespace: str, globals_: GlobalSettings, reader: Reader
 ) -> ConfigMap:
     """The ConfigMap that an annotation names. Raises Denied where it may not be named or is not there."""
-    if fault := foreign("ConfigMap", reference.namespace, namespace, globals_):
-        raise Denied(field, fault)
-    configmap = reader.configmap(reference.namespace, reference.name)
-    if configmap is None:
-        raise Denied(field, f"there is no ConfigMap {reference}")
-    return configmap
+    return _named(field, "ConfigMap", reference, namespace, globals_, reader.configmap)
