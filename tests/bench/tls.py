@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import json
 import random
 import socket
 import ssl
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,19 +18,18 @@ from typing import NamedTuple
 
 import manifests
 import procfs
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from options import Options
 from report import Figure, bounded, percentile
 from subjects import Backends, StaticNginx, Subject, Tidegate, folder, stop, wait_for
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "dataplane"))
+
+from selfsigned import self_signed
 
 LEAST_RATIO = 0.85
 MOST_MEMORY = 150.0
 MOST_ROTATION = 300.0
 RESUMING = 50  # hosts whose sessions are resumed
-_PEM = serialization.Encoding.PEM
 
 
 def host(number: int) -> str:
@@ -39,22 +38,8 @@ def host(number: int) -> str:
 
 def _pair(name: str) -> tuple[bytes, bytes]:
     """A certificate and its key: ECDSA, as most are today."""
-    now = datetime.datetime.now(datetime.UTC)
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return certificate.public_bytes(_PEM), private
+    pair = self_signed(name)
+    return pair.chain.encode(), pair.key.encode()
 
 
 def _secret(number: int, chain: bytes, key: bytes) -> dict[str, object]:
